@@ -1,0 +1,17 @@
+"""RegBench: which regularization helps, by how much, and how sure are we?
+
+The rooms, in the order in which data flows through them:
+
+- ``sources``: the decoded arrays of a data set, verified.
+- ``data``: ``ImageData``, splits and whole ready batches in memory.
+- ``models``: ``LeNet5`` and ``MLP``.
+- ``regularizers``: one technique a file, named as its YAML.
+- ``classifier``: ``Classifier``, the LightningModule.
+- ``run_folder``: what a run leaves behind, and its lock.
+- ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.
+- ``experiment``: one run from its configuration to ``results.json``, and back.
+- ``study``: reads finished runs; tables, statistics, figures, reports.
+- ``cli``: the ``regbench`` command.
+"""
+
+__version__ = "0.1.0"
