@@ -2,6 +2,8 @@
 
 The rooms, in the order in which data flows through them:
 
+- ``streams``: seeds and orders, one random stream a purpose.
+- ``construct``: from a YAML node to the object, checked against the constructor's signature.
 - ``sources``: the decoded arrays of a data set, verified.
 - ``data``: ``ImageData``, splits and whole ready batches in memory.
 - ``models``: ``LeNet5`` and ``MLP``.

@@ -1,0 +1,56 @@
+# RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
+.DEFAULT_GOAL := help
+.PHONY: help setup train demo sweep tensorboard evaluate test test-fast lint lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+STUDY ?= four_way
+RUN ?= $(shell ls -td outputs/runs/*/*/seed* 2>/dev/null | head -n 1)
+ARGS ?=
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $(STAMP)
+
+setup: $(STAMP) ## make the environment in .venv, versions as locked
+	@echo "ready: $(BIN)/python train.py --help"
+
+train: $(STAMP) ## train one composition: make train ARGS='regularizer=batchnorm seed=1'
+	$(BIN)/python train.py $(ARGS)
+
+demo: $(STAMP) ## four settings on five seeds of the embedded digits: no download, about a minute
+	$(BIN)/python train.py experiment=demo $(ARGS)
+	$(BIN)/regbench report outputs/sweeps/demo
+
+sweep: $(STAMP) ## four settings on ten seeds of Fashion-MNIST: make sweep STUDY=mine ARGS='trainer.max_epochs=5'
+	$(BIN)/python train.py experiment=four_way study=$(STUDY) $(ARGS)
+
+tensorboard: $(STAMP) ## show every run in TensorBoard
+	$(BIN)/tensorboard --logdir outputs
+
+evaluate: $(STAMP) ## score a finished run again: make evaluate RUN=outputs/runs/…/seed0 (default: the newest)
+	$(BIN)/regbench evaluate $(RUN)
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest -n auto
+
+test-fast: $(STAMP) ## run the tests that take no more than a moment each
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+lint: $(STAMP) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(STAMP) ## renew requirements.lock to the newest versions that fit together
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment and caches, never outputs/ or data/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

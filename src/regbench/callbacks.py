@@ -1,0 +1,108 @@
+"""What watches a training: the epoch table, the end of a diverged run, the progress bar."""
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from regbench.run_folder import write_text
+
+COLUMNS = (
+    *("epoch", "lr", "seconds", "train/objective", "train/acc_online", "train/loss", "train/acc"),
+    *("val/loss", "val/acc", "val/ece", "test/loss", "test/acc"),
+)
+
+
+class DivergedError(RuntimeError):
+    """A loss is no longer a finite number."""
+
+
+class History(pl.Callback):
+    """Writes `history.csv`, a row an epoch, and the same numbers to TensorBoard; stops a run that diverged.
+
+    Epochs count from 0 in the file. `seconds` is the time of the training part.
+
+    Args:
+        path: The file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self.evaluation_seconds = 0.0
+        self._started = 0.0
+        self._trained = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Take the time of the training part."""
+        self._trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Write the epoch's row.
+
+        Raises:
+            DivergedError: A loss of the epoch is not finite.
+        """
+        self.evaluation_seconds += time.perf_counter() - self._trained
+        # Single precision holds seven digits.
+        metrics = {name: round(value.item(), 7) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "epoch": trainer.current_epoch,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(self._trained - self._started, 4),
+            **{name: metrics[name] for name in COLUMNS if name in metrics},
+        }
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"{name} is {value} in epoch {trainer.current_epoch + 1}")
+        self.rows.append(row)
+        write_text(self.path, self._table())
+        if trainer.logger is not None:
+            values = {name: value for name, value in row.items() if name != "epoch"}
+            trainer.logger.log_metrics(values, step=trainer.current_epoch + 1)
+
+    def _table(self) -> str:
+        columns = [name for name in COLUMNS if not name.startswith("test/") or name in self.rows[0]]
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return table.getvalue()
+
+
+class EpochBar(pl.Callback):
+    """A progress bar by epoch with the training loss and the validation accuracy; refreshed at epoch ends alone."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+        )
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Show the bar."""
+        self._task = self._bar.add_task("fit", total=trainer.max_epochs, numbers="")
+        self._bar.start()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Move it on by an epoch."""
+        metrics = trainer.callback_metrics
+        numbers = f"loss {metrics['train/objective']:.4f}"
+        if "val/acc" in metrics:
+            numbers += f"  val acc {metrics['val/acc']:.2%}"
+        self._bar.update(self._task, advance=1, numbers=numbers)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Leave it as it stands, also after an error."""
+        self._bar.stop()

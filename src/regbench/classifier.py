@@ -1,0 +1,159 @@
+"""`Classifier`, the LightningModule: one network, one regularizer, one optimizer; and the scores of logits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+
+from regbench.data import Batches
+from regbench.regularizers import Regularizer
+from regbench.streams import stream_seed
+
+CALIBRATION_BINS = 15
+
+
+class Classifier(pl.LightningModule):
+    """Trains a network on whole batches and scores it at each epoch's end.
+
+    Losses and counts stay on the device during an epoch and are read once, at its end. Validation sees one loader for
+    each name in `watched`; the name `probe` is reported as `train`.
+
+    Args:
+        net: Maps images `(N, 1, S, S)` in [0, 1] to logits `(N, C)`.
+        regularizer: The one object that holds all techniques; the network's slots are filled by it already.
+        optimizer: Takes `params` as groups with their `weight_decay` and returns the optimizer.
+        scheduler: Takes the `optimizer` and returns the schedule, stepped once an epoch.
+        num_classes: C.
+        seed: With the epoch, it seeds the stochastic layers and batch changes.
+        compile: Whether forward pass and loss are compiled.
+        watched: Names of the validation loaders, in their order.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        regularizer: Regularizer,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler],
+        *,
+        num_classes: int,
+        seed: int,
+        compile: bool,
+        watched: tuple[str, ...],
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last)
+        self.regularizer = regularizer
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.num_classes = num_classes
+        self.seed = seed
+        self.watched = watched
+        self._forward_and_loss = torch.compile(self._loss, dynamic=False) if compile else self._loss
+        self._totals = torch.zeros(3, dtype=torch.float64)
+        self._logits: list[list[Tensor]] = []
+        self._labels: list[list[Tensor]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits `(N, C)`."""
+        return self.net(images)  # type: ignore[no-any-return]
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer over the regularizer's parameter groups, and the schedule by epoch."""
+        optimizer = self.make_optimizer(params=parameter_groups(self.net, self.regularizer))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer=optimizer)}}
+
+    def on_train_epoch_start(self) -> None:
+        """Seed all that is stochastic in training from (seed, epoch), so that an epoch repeats exactly."""
+        torch.manual_seed(stream_seed(self.seed, "noise", self.current_epoch))
+        self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of the regularized batch plus the regularizer's penalty."""
+        images, labels = batch
+        images, targets = self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
+        loss, totals = self._forward_and_loss(images, targets)
+        self._totals += totals
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's logits."""
+        self._logits = [[] for _ in self.watched]
+        self._labels = [[] for _ in self.watched]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+        """Keep a batch's logits, computed in evaluation mode."""
+        images, labels = batch
+        self._logits[dataloader_idx].append(self.net(images))
+        self._labels[dataloader_idx].append(labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's scores, for callbacks and files."""
+        examples, objective, correct = self._totals.tolist()
+        if examples:
+            self.log_dict(
+                {"train/objective": objective / examples, "train/acc_online": correct / examples}, logger=False
+            )
+        for name, logits, labels in zip(self.watched, self._logits, self._labels, strict=True):
+            split = "train" if name == "probe" else name
+            values = scores(torch.cat(logits), torch.cat(labels))
+            self.log_dict({f"{split}/{metric}": value for metric, value in values.items()}, logger=False)
+        self._logits, self._labels = [], []
+
+    def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, and `(3,)`: examples, summed loss, correct answers."""
+        logits = self.net(images)
+        loss = F.cross_entropy(logits, targets) + self.regularizer.penalty(self.net)
+        with torch.no_grad():
+            examples = torch.full((), len(images), dtype=torch.float64, device=images.device)
+            correct = (logits.argmax(1) == targets.argmax(1)).sum().double()
+            totals = torch.stack([examples, loss.detach().double() * len(images), correct])
+        return loss, totals
+
+
+def parameter_groups(net: nn.Module, regularizer: Regularizer) -> list[dict[str, Any]]:
+    """Return optimizer groups of the trainable parameters that share a decay.
+
+    Every group states its `weight_decay`, so no optimizer's own default acts.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(regularizer.decay(name, parameter), []).append(parameter)
+    return [{"params": parameters, "weight_decay": decay} for decay, parameters in groups.items()]
+
+
+def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return `loss` (plain cross-entropy), `acc` and `ece` (calibration error, 15 equal bins) over a whole split.
+
+    Calibration error: Guo, Pleiss, Sun and Weinberger (2017), arXiv:1706.04599.
+
+    Args:
+        logits: `(N, C)`.
+        labels: `(N,)`.
+    """
+    examples, classes = logits.shape
+    accuracy = multiclass_accuracy(logits, labels, classes, average="micro").item()
+    finite = bool(torch.isfinite(logits).all())
+    return {
+        "loss": F.cross_entropy(logits, labels).item(),
+        "acc": round(accuracy * examples) / examples,  # the exact share; the metric is in single precision
+        # Confidences of a diverged network are no probabilities; torchmetrics would refuse them.
+        "ece": multiclass_calibration_error(logits.softmax(1), labels, classes, n_bins=CALIBRATION_BINS).item()
+        if finite
+        else float("nan"),
+    }
+
+
+@torch.inference_mode()
+def predict(net: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Return a network's logits `(N, C)` in evaluation mode, and the labels `(N,)`, both on the CPU."""
+    net.eval()
+    logits = torch.cat([net(images) for images, _ in batches])
+    return logits.cpu(), batches.split.labels.cpu()

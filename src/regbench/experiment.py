@@ -1,0 +1,295 @@
+"""One run from its configuration to `results.json`."""
+
+import contextlib
+import logging
+import shutil
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from regbench import run_folder
+from regbench.callbacks import EpochBar, History
+from regbench.classifier import Classifier
+from regbench.composition import NO_DECAY_HERE, check_choices, config_hash, has_compiler, setting_name
+from regbench.construct import check_call, construct, construct_partial
+from regbench.data import ImageData
+from regbench.evaluation import predict_splits, score_splits, write_predictions
+from regbench.models import initialize
+from regbench.record import empty_results, log_hyperparameters, record_failure
+from regbench.regularizers import Combined, Regularizer
+from regbench.weights import load_weights
+
+# No sanity validation and nothing by batch: the networks are small, so each of these would cost more than a step.
+_TRAINER = {
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a configuration describes, built and not yet run."""
+
+    data: ImageData
+    classifier: Classifier
+    make_trainer: Callable[..., pl.Trainer]
+    monitor: str
+    threads: int
+
+
+def build(config: Mapping[str, Any]) -> Experiment:
+    """Build all parts of a run from a composed configuration.
+
+    Nothing is read from disk and nothing is trained, so all that is wrong with a configuration itself shows here.
+
+    Raises:
+        ValueError: A key or value is unknown, missing, of the wrong type or out of range, in one line that names it.
+    """
+    return _build(**check_call(_build, config, "", {}))
+
+
+def run(
+    folder: Path, config: Mapping[str, Any], overrides: list[str], *, show_progress: bool = False
+) -> dict[str, Any]:
+    """Train and score what a configuration describes, unless the folder holds its finished run already.
+
+    Args:
+        folder: The run folder, made if missing. Its lock is held meanwhile.
+        config: The composed configuration in plain containers.
+        overrides: What the user changed, recorded beside it.
+        show_progress: Whether a bar is shown.
+
+    Returns:
+        The content of `results.json`, and `"reused": True` where it was there before.
+
+    Raises:
+        ValueError: The configuration is wrong, or the folder holds another one's run.
+        Exception: Whatever ended the run; `results.json` says how, and `error.txt` why.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_folder.hold(folder):
+        _refuse_other_run(folder, config)
+        if run_folder.is_finished(folder):
+            return {**(run_folder.read_results(folder) or {}), "reused": True}
+        _clear(folder)
+        results = empty_results(config)
+        started = time.perf_counter()
+        try:
+            document = yaml.safe_dump(
+                {"overrides": overrides, "config": dict(config)}, sort_keys=False, allow_unicode=True
+            )
+            run_folder.write_text(folder / run_folder.CONFIG, document)
+            check_choices(overrides)
+            experiment = build(config)
+            logger = TensorBoardLogger(folder, name="", version=run_folder.TENSORBOARD, default_hp_metric=False)
+            results |= _train_and_score(folder, experiment, logger, show_progress=show_progress)
+            results["provenance"] |= {"device": results.pop("device"), "dataset_sha256": experiment.data.sha256}
+            log_hyperparameters(logger, config, results)
+            results["seconds"]["total"] = round(time.perf_counter() - started, 3)
+            run_folder.write_json(folder / run_folder.RESULTS, results)
+        except BaseException as error:
+            record_failure(folder, results, error)
+            raise
+    return results
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its network with the chosen weights, its data (not read yet), configuration and results."""
+
+    net: nn.Module
+    data: ImageData
+    config: dict[str, Any]
+    results: dict[str, Any]
+
+
+def load(folder: Path) -> Trained:
+    """Return a finished run, ready to be scored or used.
+
+    Raises:
+        ValueError: The folder holds no finished run, or a file of it is damaged.
+    """
+    results = run_folder.read_results(folder)
+    if results is None or results.get("status") != run_folder.FINISHED:
+        received = f"status {results.get('status')!r}" if results else f"no readable {run_folder.RESULTS}"
+        raise ValueError(f"{folder}: expected the folder of a finished run, received {received}")
+    config = _read_config(folder)
+    experiment = build({**config, "compile": False})
+    load_weights(experiment.classifier.net, folder / run_folder.WEIGHTS)
+    return Trained(experiment.classifier.net, experiment.data, config, results)
+
+
+def _build(
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    regularizer: dict[str, Any],
+    optimizer: dict[str, Any],
+    scheduler: dict[str, Any],
+    trainer: dict[str, Any],
+    seed: int,
+    study: str | None,  # noqa: ARG001 (names the folder alone)
+    threads: int,
+    compile: bool,
+    monitor: Literal["val/acc", "val/loss"],
+    track_test: bool,
+) -> Experiment:
+    """Build a run; the arguments are the keys of `configs/train.yaml`, and no others."""
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, received {seed}")
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, received {threads}")
+    if compile and not has_compiler():
+        raise ValueError("compile: expected false, since no C++ compiler (g++ or clang++) is found; received true")
+    if "weight_decay" in optimizer:
+        raise ValueError(f"optimizer.weight_decay: {NO_DECAY_HERE}")
+    epochs = trainer.get("max_epochs")
+    if isinstance(epochs, int) and epochs < 1:
+        raise ValueError(f"trainer.max_epochs: expected 1 or more, received {epochs}")
+    data = construct(dataset, ImageData, "dataset", seed=seed, watched=("probe",))
+    data.watched += (*(["val"] if data.val_size else []), *(["test"] if track_test else []))
+    techniques = Combined(
+        {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}
+    )
+    net = construct(model, nn.Module, "model", regularizer=techniques)
+    initialize(net, seed)
+    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
+    make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
+    classifier = Classifier(
+        net,
+        techniques,
+        make_optimizer,
+        make_scheduler,
+        num_classes=len(data.classes),
+        seed=seed,
+        compile=compile,
+        watched=data.watched,
+    )
+    make_trainer = construct_partial(trainer, pl.Trainer, "trainer", given=("logger", "callbacks", *_TRAINER))
+    return Experiment(data, classifier, make_trainer, monitor, threads)
+
+
+def _train_and_score(
+    folder: Path, experiment: Experiment, logger: TensorBoardLogger, *, show_progress: bool
+) -> dict[str, Any]:
+    torch.set_num_threads(experiment.threads)
+    # Graphs of other runs in this process count against the compiler's limit of variants.
+    torch.compiler.reset()
+    data, classifier = experiment.data, experiment.classifier
+    history = History(folder / run_folder.HISTORY)
+    checkpoints = _checkpoints(folder, experiment)
+    callbacks = [history, checkpoints, *([EpochBar()] if show_progress else [])]
+    with _lightning_as_a_library():
+        trainer = experiment.make_trainer(logger=logger, callbacks=callbacks, **_TRAINER)
+        try:
+            trainer.fit(classifier, datamodule=data)
+        except SystemExit as error:
+            # Lightning ends the whole process at Ctrl-C; the run is to be recorded first.
+            raise (KeyboardInterrupt if trainer.interrupted else error) from error
+
+    scoring = time.perf_counter()
+    device = trainer.strategy.root_device
+    chosen = checkpoints.best_model_path if data.val_size else checkpoints.last_model_path
+    checkpoint = torch.load(chosen, map_location=device, weights_only=True)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    predictions = predict_splits(classifier.net.to(device), data)
+    metrics = score_splits(predictions)
+    state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
+    run_folder.replace_file(folder / run_folder.WEIGHTS, lambda target: torch.save(state, target))
+    write_predictions(folder / run_folder.PREDICTIONS, data, *predictions["test"])
+
+    images = len(data.splits["train"].labels)
+    seconds = sum(row["seconds"] for row in history.rows)
+    evaluation = history.evaluation_seconds + time.perf_counter() - scoring
+    return {
+        "status": run_folder.FINISHED,
+        "epochs": len(history.rows),
+        "best_epoch": int(checkpoint["epoch"]),
+        "checkpoint": "best" if data.val_size else "last",
+        "device": str(device),
+        "parameters": sum(each.numel() for each in classifier.net.parameters() if each.requires_grad),
+        "train_size": images,
+        "metrics": metrics,
+        "seconds": {"train": round(seconds, 3), "evaluate": round(evaluation, 3), "total": None},
+        "images_per_second": round(images * len(history.rows) / seconds, 1),
+    }
+
+
+def _checkpoints(folder: Path, experiment: Experiment) -> ModelCheckpoint:
+    """Keep the last epoch's checkpoint and, where there is validation, the first best one."""
+    monitor = experiment.monitor if experiment.data.val_size else None
+    return ModelCheckpoint(
+        dirpath=folder / run_folder.CHECKPOINTS,
+        filename="best" if monitor else "last",
+        monitor=monitor,
+        mode="min" if monitor == "val/loss" else "max",
+        save_last=True if monitor else None,
+        enable_version_counter=False,
+    )
+
+
+def _refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds the run of another configuration or seed."""
+    if not (folder / run_folder.CONFIG).exists():
+        return
+    there = _read_config(folder)
+    held, asked = ((config_hash(each), each.get("seed")) for each in (there, config))
+    if held != asked:
+        raise ValueError(
+            f"hydra.run.dir={folder}: holds the run of another configuration ({setting_name(there)}-{held[0]} "
+            f"seed {held[1]}), asked for {setting_name(config)}-{asked[0]} seed {asked[1]}; give another folder"
+        )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / run_folder.CONFIG
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: missing or damaged; delete the folder to run anew") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: expected keys and values under config, received {type(config).__name__}")
+    return config
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an unfinished run left: a run starts from its beginning."""
+    for name in (run_folder.RESULTS, run_folder.ERROR, run_folder.HISTORY, run_folder.PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
+    for name in (run_folder.CHECKPOINTS, run_folder.TENSORBOARD):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lightning_as_a_library() -> Iterator[None]:
+    """Let Lightning work without its notices, and give back the signal handlers that it takes."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    notices = logging.getLogger("pytorch_lightning")
+    level = notices.level
+    notices.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            yield
+    finally:
+        notices.setLevel(level)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)

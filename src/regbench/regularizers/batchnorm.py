@@ -1,0 +1,42 @@
+"""Batch normalization."""
+
+from torch import nn
+
+from regbench.regularizers.base import Regularizer
+
+_LAYERS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+class BatchNorm(Regularizer):
+    """Normalizes each feature over the batch, then scales and shifts it by learned γ and β.
+
+    Equation: y = γ (x − μ) / √(σ² + ε) + β, with μ and σ² of the feature over the batch (and over positions in a map)
+    while training, and their running averages in evaluation.
+
+    Where and when: before the activation of every hidden layer. Biases of the layers before it stay, so γ and β alone
+    are added: 2 parameters a feature.
+
+    Interactions: makes the scale of the weights before it irrelevant, see weight decay; its noise over batches acts as
+    a regularizer that weakens as batches grow. Needs at least two images a batch.
+
+    Source: Ioffe and Szegedy (2015), arXiv:1502.03167.
+
+    Args:
+        momentum: Weight of the newest batch in the running averages, in (0, 1].
+        eps: ε, above 0.
+
+    Raises:
+        ValueError: `momentum` or `eps` is out of range.
+    """
+
+    def __init__(self, momentum: float, eps: float) -> None:
+        if not 0 < momentum <= 1:
+            raise ValueError(f"momentum must be in (0, 1], received {momentum}")
+        if not 0 < eps < float("inf"):
+            raise ValueError(f"eps must be above 0 and finite, received {eps}")
+        self.momentum = momentum
+        self.eps = eps
+
+    def before_activation(self, features: int, dims: int) -> list[nn.Module]:
+        """Return one batch-norm layer."""
+        return [_LAYERS[dims](features, eps=self.eps, momentum=self.momentum)]

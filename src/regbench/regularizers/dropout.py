@@ -1,0 +1,42 @@
+"""Dropout."""
+
+from typing import Literal
+
+from torch import nn
+
+from regbench.regularizers.base import Regularizer
+
+
+class Dropout(Regularizer):
+    """Sets activations to zero at random while training.
+
+    Equation: y = m · x / (1 − p) with m ~ Bernoulli(1 − p) drawn for each activation, so E[y] = x; in evaluation y = x.
+
+    Where and when: after the activation of hidden dense layers (`layers="dense"`; C5 of LeNet-5 counts as dense), or of
+    every hidden layer (`layers="all"`); training batches only.
+
+    Interactions: with batch norm after it in the next layer, training and evaluation see different variances (Li, Chen,
+    Hu and Yang, 2019, arXiv:1801.05134). The online training accuracy is biased downwards.
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), JMLR 15; arXiv:1207.0580.
+
+    Args:
+        p: Probability of zeroing, in [0, 1); 0 equals none.
+        layers: `dense` or `all`.
+
+    Raises:
+        ValueError: `p` or `layers` is out of range.
+    """
+
+    def __init__(self, p: float, layers: Literal["dense", "all"]) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"p must be in [0, 1), received {p}")
+        if layers not in {"dense", "all"}:
+            raise ValueError(f"layers must be dense or all, received {layers!r}")
+        self.p = p
+        self.layers = layers
+
+    def after_activation(self, features: int, dims: int) -> list[nn.Module]:  # noqa: ARG002
+        """Return one dropout layer where the technique acts."""
+        acts = self.p > 0 and (self.layers == "all" or dims == 0)
+        return [nn.Dropout(self.p)] if acts else []
