@@ -19,7 +19,9 @@ def regbench() -> None:
 def report(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="A study's folder, several of them, a report's results.csv, or one run's folder.", metavar="STUDY…"),
+        typer.Argument(
+            help="A study's folder, several of them, a report's results.csv, or one run's folder.", metavar="STUDY…"
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Where the report goes; STUDY/report unless given.", metavar="FOLDER")
@@ -50,7 +52,7 @@ def report(
 
 
 def _report_folder(paths: list[Path]) -> Path:
-    """Inside the one folder; a CSV's own folder holds the report that it came from, and several have none of their own."""
+    """Inside the one folder; a CSV stands in the report that it came from, and several studies have no common folder."""
     if len(paths) == 1 and (paths[0].is_dir() or not paths[0].exists()):
         return paths[0] / "report"
     raise ValueError("expected --out FOLDER for a report of several studies or of a results.csv, received none")

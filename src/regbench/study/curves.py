@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from regbench.study.style import FAINT, INK, Look, Picture, canvas, drawing, picture, words
+from regbench.study.style import FAINT, INK, PAPER, Look, Picture, canvas, drawing, picture, words
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _SPLIT_STYLE = {"train": ("#0072b2", "-", "o"), "val": ("#d55e00", (0, (5, 1.5)), "s"), "test": ("#009e73", ":", "D")}
@@ -46,10 +46,7 @@ def convergence(
             _mark_best(axes, curve, best.get(label), look.color, look.marker, limits[0])
         _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {_NAMES[kind]}")
         left_out = len(styles) - len(labels)
-        caption = (
-            f"{SPLITS[split].capitalize()} {_NAMES[kind]} by epoch, mean over seeds; the band is one standard "
-            "deviation, the marker with its line the chosen checkpoint (median over seeds)."
-        )
+        caption = f"{SPLITS[split].capitalize()} {_NAMES[kind]} by epoch."
         return picture(name, caption + (f" {left_out} more settings are left out." if left_out else ""), figure)
 
 
@@ -66,7 +63,7 @@ def advantage(
         metric: The compared column of the history.
     """
     with drawing():
-        figure, axes = canvas(height=3.6)
+        figure, axes = canvas(height=3.4)
         labels = [label for label in styles if label in set(frame["label"])][:_MOST_LINES]
         for label in labels:
             curve = frame[frame["label"] == label].sort_values("epoch")
@@ -77,6 +74,7 @@ def advantage(
                 axes.plot(epochs, 100 * curve["mean"], look.marker, color=look.color)
         axes.axhline(0, color=_color(styles, baseline), lw=1.6, label=f"{words(baseline)} (baseline)", zorder=1.5)
         _clip(axes, 100 * frame["mean"])
+        axes.set_xlim(float(frame["epoch"].min()) - 0.5, float(frame["epoch"].max()) + 0.5)
         _leaders(axes, frame, styles, baseline)
         split, kind = metric.split("/")
         axes.set_ylabel(f"{_NAMES[kind]} minus baseline's, points")
@@ -143,7 +141,7 @@ def _mark_best(axes: Axes, curve: pd.DataFrame, best: float | None, color: str, 
         return
     height = float(np.interp(best, curve.index, curve["mean"]))
     axes.vlines(best + 1, bottom, height, color=color, lw=1, ls=(0, (1.5, 1.5)), zorder=1.6)
-    axes.plot([best + 1], [height], marker, color=color, ms=6, mec="white", mew=0.8, zorder=4)
+    axes.plot([best + 1], [height], marker, color=color, ms=6, mec=PAPER, mew=0.8, zorder=4)
 
 
 def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
@@ -181,7 +179,9 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     if not handles:
         return
     widest = max(len(label) for label in labels)
-    columns = max(1, min(len(labels), 56 // (widest + 6)))
+    most = max(1, min(len(labels), 58 // (widest + 6)))
+    # As many columns as make the rows even: four names stand two by two, not three and one.
+    columns = -(-len(labels) // -(-len(labels) // most))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4)
 
 
@@ -218,9 +218,7 @@ def _leaders(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], baseli
         color = _color(styles, leader)
         axes.axvspan(first - 0.5, last + 0.5, ymin=0, ymax=0.045, color=color, lw=0, zorder=3)
     axes.set_ylim(bottom - height, top)
-    axes.text(
-        0.012, 0.06, "strip: highest mean", transform=axes.transAxes, fontsize=7.5, color=FAINT, va="bottom", ha="left"
-    )
+    axes.text(0.012, 0.06, "strip: highest mean", transform=axes.transAxes, fontsize=7.5, va="bottom", ha="left")
 
 
 def _color(styles: Mapping[str, Look], label: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from regbench.study.curves import legend_below
-from regbench.study.style import FAINT, INK, RULE, Look, Picture, canvas, drawing, picture, words
+from regbench.study.style import FAINT, INK, PAPER, RULE, Look, Picture, canvas, drawing, picture, words
 
 _SPLITS = (
     ("train/acc", "training", "#0072b2", "o", "-"),
@@ -52,8 +52,9 @@ def forest(
             if np.isfinite(low) and np.isfinite(high):
                 axes.plot([low, high], [y, y], color=look.color, lw=2.4, solid_capstyle="butt")
                 axes.plot([low, high], [y, y], "|", color=look.color, ms=8, mew=1.6)
-            axes.plot([mean], [y], look.marker, color=look.color, ms=7.5, mec="white", mew=0.8, zorder=4)
-            _row_text(axes, y, words(entry["label"], 30), f"{mean:+.2f}, {entry['verdict']}")
+            axes.plot([mean], [y], look.marker, color=look.color, ms=7.5, mec=PAPER, mew=0.8, zorder=4)
+            _row_text(axes, y, words(entry["label"], 30), f"{signed(mean)}, {entry['verdict']}")
+        axes.margins(x=0.08)
         if limits is not None:
             axes.set_xlim(limits)
         axes.set_xlabel(f"test accuracy minus that of {words(baseline, 24)}, points")
@@ -74,9 +75,9 @@ def seeds(name: str, runs: pd.DataFrame, styles: Mapping[str, Look], metric: str
         for row, label in enumerate(labels):
             own, look = runs[runs["label"] == label], styles[label]
             values = 100 * own[metric].astype(float)
-            spread = [-row + 0.2 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own["seed"]]
+            spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own["seed"]]
             axes.plot(values, spread, look.marker, color=look.color, ms=5, alpha=0.75, mew=0)
-            axes.plot([values.mean()] * 2, [-row - 0.26, -row + 0.26], color=look.color, lw=2.4)
+            axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=look.color, lw=2.4)
             _row_text(axes, -row, words(label, 30), f"{_mean_sd(values)}, n = {len(values)}")
         axes.set_xlabel("test accuracy, %")
         axes.set_title("Every seed's test accuracy")
@@ -96,11 +97,11 @@ def gap(name: str, runs: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
             own, look = runs[runs["label"] == label], styles[label]
             train, test = (100 * own[key].astype(float) for key in ("train/acc", "test/acc"))
             axes.plot([test.mean(), train.mean()], [-row, -row], color=look.color, lw=3, alpha=0.45)
-            for values, face in ((test, look.color), (train, "white")):
+            for values, face in ((test, look.color), (train, PAPER)):
                 axes.plot(values, [-row] * len(values), "|", color=look.color, ms=9, alpha=0.55)
                 axes.plot([values.mean()], [-row], look.marker, ms=7.5, mfc=face, mec=look.color, mew=1.5, zorder=4)
             _row_text(axes, -row, words(label, 30), f"gap {_mean_sd(100 * own['gap'].astype(float))}")
-        axes.set_xlabel("accuracy, %: test (full mark) to training (hollow mark)")
+        axes.set_xlabel("accuracy, %: test (full), training (hollow)")
         axes.set_title("Generalization gap")
         caption = (
             "Test accuracy (full mark) and training accuracy (hollow mark), both of the chosen checkpoint in "
@@ -109,9 +110,7 @@ def gap(name: str, runs: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
         return picture(name, caption, figure)
 
 
-def strength(
-    name: str, runs: pd.DataFrame, key: str, log: bool, baseline: float | None = None
-) -> tuple[Picture, Picture]:
+def strength(name: str, runs: pd.DataFrame, key: str, log: bool, picked: float | None) -> tuple[Picture, Picture]:
     """Accuracy and gap of one technique against its strength, and the strength that validation picks.
 
     Args:
@@ -119,25 +118,22 @@ def strength(
         runs: Rows with ``value``, ``train/acc``, ``val/acc``, ``test/acc`` and ``gap``, a row a run.
         key: The parameter's name for the axis.
         log: Draw the strengths on a log axis; a strength of 0 gets a place of its own left of the others.
-        baseline: The baseline's mean test accuracy for a level line, where it is not itself among the strengths.
+        picked: The strength with the best validation accuracy, for a line; None where there is no validation.
     """
-    picked = pick(runs)
     told = "" if picked is None else f" Validation picks {words(key)} = {picked:g}."
     with drawing():
         first, axes = canvas()
         for column, split, color, marker, dash in _SPLITS:
             _against(axes, runs, column, split, Look(color, marker, dash), log)
-        if baseline is not None:
-            axes.axhline(100 * baseline, color="#77808a", lw=1.2, label="baseline, test")
         _strength_axis(first, axes, runs["value"], key, log, picked)
         axes.set_ylabel("accuracy, %")
-        axes.set_title(f"Accuracy against {words(key)}")
+        axes.set_title(f"Accuracy against {words(key, 26)}")
         second, axes = canvas()
         _against(axes, runs, "gap", "training minus test", Look("#9d6fd1", "o", "-"), log)
         axes.axhline(0, color=FAINT, lw=1)
         _strength_axis(second, axes, runs["value"], key, log, picked)
         axes.set_ylabel("gap, points")
-        axes.set_title(f"Generalization gap against {words(key)}")
+        axes.set_title(f"Gap against {words(key, 28)}")
         ending = f"{_POINTWISE}{told}"
         return (
             picture(f"{name}-accuracy", f"Accuracy of the chosen checkpoints against {key}. {ending}", first),
@@ -157,24 +153,23 @@ def axis_lines(
                 _against(axes, runs[runs["label"] == label], column, words(label), styles[label], log)
             _strength_axis(figure, axes, runs["value"], key, log, None)
             axes.set_ylabel(quantity)
-            title = "Test accuracy" if column == "test/acc" else "Generalization gap"
-            axes.set_title(f"{title} against {words(key)}")
+            title = "Test accuracy" if column == "test/acc" else "Gap"
+            axes.set_title(f"{title} against {words(key, 24)}")
             stem = "accuracy" if column == "test/acc" else "gap"
             drawn.append(picture(f"{name}-{stem}", f"{title} of every setting against {key}. {_POINTWISE}", figure))
     return drawn[0], drawn[1]
 
 
-def pick(runs: pd.DataFrame) -> float | None:
-    """The value with the highest mean validation accuracy (the smallest such value), or None without validation."""
-    means = runs.groupby("value")["val/acc"].mean().dropna()
-    return None if means.empty else float(str(means.idxmax()))
+def signed(number: float) -> str:
+    """Two decimals with a sign, the minus as long as the plus."""
+    return f"{number:+.2f}".replace("-", "−")
 
 
 _POINTWISE = "Means over seeds; each interval is a 95 % t-interval of its own point."
 
 
 def _rows(count: int) -> tuple[Figure, Axes]:
-    figure, axes = canvas(height=0.95 + 0.56 * max(count, 1))
+    figure, axes = canvas(height=0.95 + 0.54 * max(count, 1))
     axes.set_ylim(-count + 0.45, 0.72)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -207,7 +202,7 @@ def _against(axes: Axes, runs: pd.DataFrame, column: str, label: str, look: Look
     places = _places(mean.index.to_numpy(dtype=float), log)
     axes.errorbar(
         places, mean, yerr=half, color=look.color, ls=look.dash, marker=look.marker, ms=5,
-        mec="white", mew=0.6, lw=1.6, elinewidth=1.3, capsize=2.5, label=label,
+        mec=PAPER, mew=0.6, lw=1.6, elinewidth=1.3, capsize=2.5, label=label,
     )  # fmt: skip
 
 
@@ -232,7 +227,7 @@ def _strength_axis(
         where = float(_places([picked, *ticks], log)[0])
         axes.axvline(where, color=INK, lw=1, ls=(0, (2, 2)), label=f"picked on validation: {picked:g}", zorder=1)
     keep = _spread(places, log)
-    axes.set_xticks(places[keep], [f"{tick:g}" for tick in ticks[keep]])
+    axes.set_xticks(places[keep], [f"{tick:g}".replace("e-0", "e-") for tick in ticks[keep]])
     axes.set_xticks([], minor=True)
     axes.set_xlabel(words(key))
     legend_below(figure, axes)

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from regbench.study.curves import legend_below
 from regbench.study.predictions import Array, Mistake, Predictions, calibration_error, row_shares
-from regbench.study.style import FAINT, Look, Picture, canvas, drawing, picture, words
+from regbench.study.style import FAINT, PAPER, Look, Picture, canvas, drawing, picture, words
 
 _NAMED_CELLS = 20
 
@@ -21,7 +21,7 @@ def confusion(name: str, counts: Array, classes: Sequence[str], label: str) -> P
     shares = 100 * row_shares(counts)
     wrong = shares - np.diag(np.diag(shares))
     with drawing():
-        figure, axes = canvas(height=4.7)
+        figure, axes = canvas(height=4.35)
         cells = np.zeros((*shares.shape, 4))
         cells[..., :3] = to_rgb("#d55e00")
         cells[..., 3] = 0.75 * np.sqrt(wrong / max(wrong.max(), 1e-9))
@@ -40,16 +40,14 @@ def confusion(name: str, counts: Array, classes: Sequence[str], label: str) -> P
         axes.set_xlabel("answer")
         axes.set_ylabel("class")
         axes.set_title(words(label, 44))
-        caption = (
-            f"{label}: percent of each class's test images by answer, all runs together (· is under half a percent)."
-        )
+        caption = f"{label}: percent of each class's test images by answer."
         return picture(name, caption, figure)
 
 
 def reliability(name: str, predictions: Mapping[str, Predictions], styles: Mapping[str, Look]) -> Picture:
     """Accuracy against confidence: on the diagonal a network is as often right as it is sure."""
     with drawing():
-        figure, axes = canvas(height=4.2)
+        figure, axes = canvas(height=3.9)
         axes.plot([0, 100], [0, 100], color=FAINT, lw=1, ls=(0, (2, 2)))
         for label, found in predictions.items():
             number, certain, right = found.bins
@@ -58,7 +56,7 @@ def reliability(name: str, predictions: Mapping[str, Predictions], styles: Mappi
             look = styles[label]
             axes.plot(
                 100 * certain[full] / number[full], 100 * right[full] / number[full], color=look.color, ls=look.dash,
-                marker=look.marker, ms=5, mec="white", mew=0.6, lw=1.5,
+                marker=look.marker, ms=5, mec=PAPER, mew=0.6, lw=1.5,
                 label=f"{words(label, 24)}: error {100 * calibration_error(found.bins):.2f} %",
             )  # fmt: skip
         axes.set_xlim(0, 101)
@@ -79,7 +77,7 @@ def samples(name: str, images: Array, classes: Sequence[str]) -> Picture:
     shown = min(len(classes), len(images) // 4, _NAMED_CELLS)
     rows = -(-shown // 2)
     with drawing():
-        figure, axes = canvas(height=0.2 + 0.78 * rows)
+        figure, axes = canvas(height=0.2 + 0.72 * rows)
         for number in range(shown):
             left, top = (number % 2) * 4.5, -(number // 2) * 1.5
             axes.text(left, top + 0.06, words(classes[number], 24), fontsize=9, va="bottom")
@@ -93,7 +91,7 @@ def mistakes(name: str, found: Sequence[Mistake], classes: Sequence[str], label:
     """The test images that a setting's runs got most confidently wrong: class, answer and confidence beneath each."""
     rows = -(-len(found) // 4)
     with drawing():
-        figure, axes = canvas(height=0.4 + 1.52 * rows)
+        figure, axes = canvas(height=0.4 + 1.4 * rows)
         for number, mistake in enumerate(found):
             left, top = (number % 4) * 1.12, -(number // 4) * 1.44
             _tile(axes, mistake.image, left, top)
@@ -101,9 +99,7 @@ def mistakes(name: str, found: Sequence[Mistake], classes: Sequence[str], label:
             axes.text(left, top - 1.0, f"{told}\n{100 * mistake.confidence:.1f} % sure", fontsize=8, va="top")
         _bare(axes, 4.36, -1.44 * rows + 0.02, 0.02)
         axes.set_title(words(label, 44))
-        caption = (
-            f"{label}: the test images that its runs got most confidently wrong: class → answer, highest confidence."
-        )
+        caption = f"{label}: its most certain mistakes, class → answer."
         return picture(name, caption, figure)
 
 

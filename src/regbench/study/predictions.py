@@ -107,7 +107,8 @@ def _read(file: Path) -> dict[str, Array]:
 
 def _softmax(logits: Array) -> Array:
     grown: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return grown / grown.sum(axis=1, keepdims=True)
+    grown /= grown.sum(axis=1, keepdims=True)
+    return grown
 
 
 def _count(found: Predictions, labels: Array, answers: Array, certain: Array, classes: int) -> None:

@@ -103,7 +103,7 @@ class Picture:
         used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
         body = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", body)
         body = re.sub(r'(url\(#|href="#| id=")(?=[^"])', rf"\g<1>{self.name.replace('/', '-')}-", body)
-        body = body.replace(PAPER, "transparent").replace(INK, "currentColor").replace(RULE, "var(--rule)")
+        body = body.replace(PAPER, "var(--paper)").replace(INK, "currentColor").replace(RULE, "var(--rule)")
         return re.sub(r"\n\s*", "\n", body)
 
 
@@ -139,8 +139,8 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def canvas(width: float = 4.7, height: float = 3.3) -> tuple[Figure, Axes]:
-    """An empty figure of one panel, in inches; 4.7 wide stays readable when a phone shrinks it to its screen."""
+def canvas(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:
+    """An empty figure of one panel, in inches; 4.3 wide stays readable when a phone shrinks it to its screen."""
     figure = Figure((width, height), layout="constrained")
     return figure, figure.subplots()
 

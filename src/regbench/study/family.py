@@ -1,0 +1,221 @@
+"""One family of settings in the report: its verdicts, its row a setting, its figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from regbench.study import curves, figures, images
+from regbench.study.axes import Comparison
+from regbench.study.page import Block, Cell, Stems, Table, Verdict, Verdicts, mean_sd
+from regbench.study.predictions import Predictions, confused_pairs, gather, row_shares
+from regbench.study.statistics import Difference, advantage_by_epoch, test_set_error
+from regbench.study.style import Look, Picture
+
+SIGNS = {
+    "better": ("better", "▲"),
+    "worse": ("worse", "▼"),
+    "not distinguishable": ("even", "≈"),
+    "too few seeds": ("few", "?"),
+}
+_DETAILED = 12
+
+
+def verdicts(comparison: Comparison, differences: Sequence[Difference], title: str, size: int) -> Verdicts:
+    """The verdicts in sentences, and what to keep in mind beside them.
+
+    Args:
+        comparison: The family.
+        differences: One a setting other than the baseline.
+        title: A heading, empty where the page has one family only.
+        size: Images in the test set, 0 where unknown.
+    """
+    listed = [Verdict(*SIGNS[each.verdict], f"{each.label}: {each.verdict}", each.sentence) for each in differences]
+    notes = []
+    if comparison.baseline is None:
+        notes.append("No run here is without regularization, so that nothing is compared: only the numbers are shown.")
+    elif not differences:
+        notes.append(f"Only the baseline, {comparison.baseline}, has finished runs: there is nothing to compare yet.")
+    accuracy = comparison.runs["test/acc"].astype(float).mean()
+    if size and np.isfinite(accuracy):
+        error = 100 * test_set_error(accuracy, size)
+        notes.append(
+            f"All settings are scored on the same {size:,} test images, which measure an accuracy of "
+            f"{100 * accuracy:.1f} % with a standard error of {error:.2f} points; the intervals hold for this test set."
+        )
+    return Verdicts(title, listed, notes)
+
+
+def table(comparison: Comparison, differences: Sequence[Difference], styles: Mapping[str, Look]) -> Table:
+    """A row a setting: mean ± standard deviation of its runs, and its difference from the baseline."""
+    by_label = {each.label: each for each in differences}
+    heads = ["setting", "n", "test accuracy"]
+    heads += ["difference, 95 % interval", "Holm's p", "beats baseline", "verdict"] if differences else []
+    heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
+    rows = []
+    for label in comparison.labels:
+        runs = comparison.runs[comparison.runs["label"] == label]
+        row = [Cell(label, color=styles[label].color), Cell(str(len(runs)), len(runs))]
+        row.append(mean_sd(runs["test/acc"], 100))
+        if differences:
+            row += _difference_cells(by_label.get(label))
+        row += [mean_sd(runs[key], 100) for key in ("val/acc", "train/acc", "gap")]
+        row += [mean_sd(runs["test/loss"], 1, 3), mean_sd(runs["test/ece"], 100)]
+        row += [mean_sd(runs["best_epoch"] + 1, 1, 1), _count(runs["parameters"]), mean_sd(runs["seconds/total"], 1, 1)]
+        rows.append(row)
+    note = (
+        "Mean ± one standard deviation over n seeds; accuracies, gap and calibration error in percent. "
+        "A heading sorts by its column."
+    )
+    if differences:
+        note += (
+            " Differences are in points, their intervals simultaneous over the settings of this table. “Beats "
+            "baseline” is the share of seeds on which the setting is ahead."
+        )
+    return Table(comparison.title, heads, rows, note, sortable=True)
+
+
+def read_predictions(comparison: Comparison) -> dict[str, Predictions]:
+    """The stored predictions of every setting that has any; runs read from a CSV have no folder and none."""
+    found = {}
+    for label in comparison.labels:
+        runs = comparison.runs[comparison.runs["label"] == label]
+        folders = [folder for folder in runs["folder"] if isinstance(folder, str) and folder]
+        if folders:
+            found[label] = gather(folders)
+    return found
+
+
+def overall(
+    comparison: Comparison,
+    differences: Sequence[Difference],
+    styles: Mapping[str, Look],
+    margin: float,
+    limits: tuple[float, float] | None,
+    stems: Stems,
+) -> Block:
+    """Differences, every seed and the gap."""
+    own = {label: styles[label] for label in comparison.labels}
+    drawn = []
+    if differences:
+        frame = pd.DataFrame([asdict(each) for each in differences])
+        drawn.append(figures.forest(stems("differences"), frame, own, str(comparison.baseline), margin, limits))
+    drawn.append(figures.seeds(stems("seeds"), comparison.runs, own))
+    drawn.append(figures.gap(stems("gap"), comparison.runs, own))
+    return Block("Differences, seeds and gap", pictures=drawn)
+
+
+def over_epochs(comparison: Comparison, styles: Mapping[str, Look], stems: Stems) -> list[Block]:
+    """The advantage over the baseline at each budget, and convergence."""
+    own = {label: styles[label] for label in comparison.labels}
+    history = comparison.history
+    columns = [
+        f"{split}/{kind}"
+        for kind in ("acc", "loss")
+        for split in ("train", "val", "test")
+        if _has(history, split, kind)
+    ]
+    ahead: list[Picture] = []
+    metric = next((name for name in ("val/acc", "test/acc") if name in columns), None)
+    if comparison.baseline is not None and metric is not None and len(comparison.labels) > 1:
+        frame = advantage_by_epoch(comparison, metric)
+        if not frame.empty:
+            ahead.append(curves.advantage(stems("advantage"), frame, own, comparison.baseline, metric))
+    best = comparison.runs.groupby("label")["best_epoch"].median().to_dict()
+    chosen = {str(label): float(epoch) for label, epoch in best.items()}
+    drawn = [
+        curves.convergence(stems({"acc": "accuracy"}.get(kind, kind), split), history, chosen, f"{split}/{kind}", own)
+        for split, kind in (column.split("/") for column in columns)
+    ]
+    blocks = [Block("Advantage at each budget", pictures=ahead)] if ahead else []
+    if drawn:
+        texts = [
+            "Means over seeds, measured in evaluation mode; the band is one standard deviation, the mark with its line "
+            "the chosen checkpoint (median over seeds). Training curves are of a fixed subset of the training images."
+        ]
+        blocks.append(Block("Convergence", texts, drawn))
+    return blocks
+
+
+def over_predictions(
+    found: Mapping[str, Predictions], styles: Mapping[str, Look], classes: Sequence[str], stems: Stems
+) -> list[Block]:
+    """Reliability, samples, the confused pairs, and each setting's confusion matrix and mistakes."""
+    read = {label: each for label, each in found.items() if each.read}
+    if not read:
+        return []
+    shown = dict(list(read.items())[:_DETAILED])
+    first = next(iter(shown.values()))
+    names = _class_names(classes, len(first.confusion))
+    drawn = [images.reliability(stems("reliability"), shown, styles)]
+    if first.samples.size:
+        drawn.append(images.samples(stems("samples"), first.samples, names))
+    left_out = len(read) - len(shown)
+    texts = [f"Shown are the first {len(shown)} settings; {left_out} more are left out."] if left_out else []
+    return [
+        Block("Calibration and data", texts, drawn),
+        Block("Most confused classes", tables=[_pairs_table(shown, names, styles)]),
+        Block(
+            "Confusion matrices",
+            ["All runs of a setting together; right answers are blue, wrong ones red, · is under half a percent."],
+            pictures=[
+                images.confusion(stems("confusion", label), each.confusion, names, label)
+                for label, each in shown.items()
+            ],
+        ),
+        Block(
+            "Most certain mistakes",
+            ["The test images that the runs of a setting got most confidently wrong, with the highest confidence."],
+            pictures=[
+                images.mistakes(stems("mistakes", label), each.mistakes, names, label)
+                for label, each in shown.items()
+                if each.mistakes
+            ],
+        ),
+    ]
+
+
+def _has(history: pd.DataFrame, split: str, kind: str) -> bool:
+    column = f"{split}/{kind}"
+    return column in history and bool(history[column].notna().any())
+
+
+def _difference_cells(difference: Difference | None) -> list[Cell]:
+    if difference is None:
+        return [Cell("baseline", 0.0), Cell("–", ""), Cell("–", ""), Cell("baseline", "")]
+    mean, low, high = 100 * difference.mean, 100 * difference.low, 100 * difference.high
+    between = f" ({figures.signed(low)} to {figures.signed(high)})" if np.isfinite(low) and np.isfinite(high) else ""
+    kind, symbol = SIGNS[difference.verdict]
+    p = difference.p_holm
+    return [
+        Cell(figures.signed(mean) + between, mean, kind),
+        Cell(("< 0.0001" if p < 0.0001 else f"{p:.4f}"), p) if np.isfinite(p) else Cell("–", ""),
+        Cell(f"{100 * difference.p_beats:.0f} %", difference.p_beats),
+        Cell(f"{symbol} {difference.verdict}", mean, kind),
+    ]
+
+
+def _count(values: "pd.Series[float]") -> Cell:
+    known = values.dropna()
+    if known.empty:
+        return Cell("–", "")
+    return Cell(f"{int(known.iloc[0]):,}" if known.nunique() == 1 else "varies", float(known.iloc[0]))
+
+
+def _class_names(classes: Sequence[str], count: int) -> list[str]:
+    return [str(name) for name in classes] if len(classes) == count else [str(number) for number in range(count)]
+
+
+def _pairs_table(found: Mapping[str, Predictions], names: Sequence[str], styles: Mapping[str, Look]) -> Table:
+    """The pairs that any setting confuses most, and how often each setting confuses them."""
+    together = np.sum([row_shares(each.confusion) for each in found.values()], axis=0)
+    pairs = confused_pairs(together, most=8)
+    rows = []
+    for label, each in found.items():
+        shares = 100 * row_shares(each.confusion)
+        cells = [Cell(f"{shares[target, answer]:.1f}", shares[target, answer]) for target, answer, _ in pairs]
+        rows.append([Cell(label, color=styles[label].color), *cells])
+    heads = ["setting", *(f"{names[target]} → {names[answer]}" for target, answer, _ in pairs)]
+    note = "Percent of the class's test images that get the wrong answer behind the arrow, all runs together."
+    return Table("", heads, rows, note, sortable=True)

@@ -1,0 +1,293 @@
+"""A study's report: its tables, its figures and one page that needs nothing but itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from regbench.study import family, figures
+from regbench.study.axes import Comparison, StrengthAxis, comparisons, strength_axes
+from regbench.study.page import Block, Cell, Page, Section, Stems, Table, Verdict, Verdicts, mean_sd, slug, write_page
+from regbench.study.predictions import Predictions
+from regbench.study.results import Study
+from regbench.study.statistics import Difference, compare
+from regbench.study.style import Look, looks
+from regbench.study.tables import write_tables
+
+# Beyond these a page is too heavy to read; what is left out is said, and stands in the tables.
+_FULL_FAMILIES = 6
+_REGULARIZER = "config/regularizer."
+
+
+def write_report(
+    study: Study, out: Path, baseline: str = "none", margin: float = 0.003, command: str = ""
+) -> tuple[Path, list[str]]:
+    """Write tables, figures and ``report.html`` into ``out``.
+
+    The same runs give the same bytes, so that a second call changes nothing.
+
+    Args:
+        study: What was loaded; half-finished studies are reported and say so.
+        out: The report's folder, made where missing.
+        baseline: The label that the others are compared with.
+        margin: The smallest difference of interest, a fraction.
+        command: The command that repeats the report.
+
+    Returns:
+        The page's path, and its verdicts as lines of text.
+    """
+    families = comparisons(study, baseline) if len(study.runs) else []
+    differences = [compare(each, margin=margin) for each in families]
+    write_tables(study, families, out, margin)
+    styles = looks([label for each in families for label in each.labels])
+    axes = strength_axes(study) if len(study.runs) else []
+    drawn, told, problems = _families(families, differences, styles, study, margin)
+    strengths, picks = _strengths(axes, styles)
+    if picks:
+        told.append(Verdicts("Chosen on validation data", picks))
+    sections = [
+        Section("results", "Results", blocks=_results(families, differences, styles)),
+        *drawn,
+        *([Section("strengths", "Along an axis", blocks=strengths)] if strengths else []),
+        *_unfinished(study, problems),
+        *_configurations(study),
+        *_provenance(study, command),
+    ]
+    page = Page(study.name, _lead(study, baseline), _notices(study), (), told, [each for each in sections if each])
+    lines = [f"{each.symbol} {each.badge}. {each.sentence}" for group in told for each in group.verdicts]
+    return write_page(page, out), lines
+
+
+def _families(
+    families: Sequence[Comparison],
+    differences: Sequence[Sequence[Difference]],
+    styles: Mapping[str, Look],
+    study: Study,
+    margin: float,
+) -> tuple[list[Section], list[Verdicts], list[str]]:
+    """Every family's figures and verdicts, and the predictions that could not be read."""
+    sections, told, problems = [], [], []
+    limits = _shared_limits(differences, margin) if len(families) > 1 else None
+    for number, (comparison, found) in enumerate(zip(families, differences, strict=True)):
+        title = comparison.title if len(families) > 1 else ""
+        stems = Stems(f"{number + 1:02d}-{slug(title)}" if title else "")
+        predictions: dict[str, Predictions] = {}
+        blocks = [family.overall(comparison, found, styles, margin, limits, stems)]
+        texts = []
+        if number < _FULL_FAMILIES:
+            predictions = family.read_predictions(comparison)
+            blocks += family.over_epochs(comparison, styles, stems)
+            blocks += family.over_predictions(predictions, styles, _classes(study, comparison), stems)
+            problems += [line for each in predictions.values() for line in each.problems]
+        else:
+            texts.append(f"Curves and predictions are drawn for the first {_FULL_FAMILIES} families only.")
+        size = max((each.size for each in predictions.values()), default=0)
+        told.append(family.verdicts(comparison, found, title, size))
+        heading = f"Figures: {title}" if title else "Figures"
+        sections.append(Section(f"figures-{number + 1}", heading, texts, blocks))
+    return sections, told, problems
+
+
+def _shared_limits(differences: Sequence[Sequence[Difference]], margin: float) -> tuple[float, float] | None:
+    """One axis for the differences of all families, so that they can be read side by side."""
+    ends = [100 * end for found in differences for each in found for end in (each.low, each.high, each.mean)]
+    finite = [end for end in [*ends, -100 * margin, 100 * margin] if np.isfinite(end)]
+    if not ends:
+        return None
+    room = 0.08 * (max(finite) - min(finite))
+    return min(finite) - room, max(finite) + room
+
+
+def _results(
+    families: Sequence[Comparison], differences: Sequence[Sequence[Difference]], styles: Mapping[str, Look]
+) -> list[Block]:
+    blocks = [
+        Block(tables=[family.table(comparison, found, styles)])
+        for comparison, found in zip(families, differences, strict=True)
+    ]
+    if len(families) > 1:
+        blocks.insert(0, Block(tables=[_side_by_side(families, differences, styles)]))
+    return blocks
+
+
+def _side_by_side(
+    families: Sequence[Comparison], differences: Sequence[Sequence[Difference]], styles: Mapping[str, Look]
+) -> Table:
+    """Settings down, families across: test accuracy, and the difference from that family's baseline."""
+    rows = []
+    for label in styles:
+        row = [Cell(label, color=styles[label].color)]
+        for comparison, found in zip(families, differences, strict=True):
+            accuracy = mean_sd(comparison.runs.loc[comparison.runs["label"] == label, "test/acc"], 100)
+            difference = next((each for each in found if each.label == label), None)
+            if difference is None:
+                row.append(accuracy)
+            else:
+                kind, symbol = family.SIGNS[difference.verdict]
+                change = figures.signed(100 * difference.mean)
+                row.append(replace(accuracy, text=f"{accuracy.text}  {symbol} {change}", kind=kind))
+        rows.append(row)
+    note = (
+        "Test accuracy in percent, and the difference from the baseline of the same column in points: "
+        "▲ better, ▼ worse, ≈ not distinguishable, ? too few seeds."
+    )
+    return Table("Side by side", ["setting", *(each.title for each in families)], rows, note, sortable=True)
+
+
+def _strengths(axes: Sequence[StrengthAxis], styles: Mapping[str, Look]) -> tuple[list[Block], list[Verdict]]:
+    """Accuracy and gap against every varied number, and for a technique's strength what validation picks."""
+    blocks, picks = [], []
+    stems = Stems("axes")
+    for axis in axes:
+        shared = [f"{key.rpartition('/')[2]} {value}" for key, value in axis.where.items()]
+        title = ", ".join([axis.title, *shared])
+        stem = stems(title)
+        technique = axis.key.startswith(_REGULARIZER) or axis.runs["label"].nunique() == 1
+        if technique:
+            pictures = figures.strength(stem, axis.runs, axis.title, axis.log, axis.pick)
+        else:
+            own = {label: look for label, look in styles.items() if label in set(axis.runs["label"])}
+            pictures = figures.axis_lines(stem, axis.runs, axis.title, axis.log, own)
+        tables = []
+        if technique:
+            tables.append(_strength_table(axis, title))
+        if technique and axis.pick is not None:
+            picks.append(_picked(axis, title))
+        blocks.append(Block(title, pictures=pictures, tables=tables))
+    return blocks, picks
+
+
+def _strength_table(axis: StrengthAxis, title: str) -> Table:
+    rows = []
+    for value in axis.values:
+        runs = axis.runs[axis.runs["value"] == value]
+        text = f"{value:g}" + (" (picked)" if value == axis.pick else "")
+        row = [Cell(text, float(value)), Cell(str(len(runs)), len(runs))]
+        rows.append(row + [mean_sd(runs[key], 100) for key in ("val/acc", "test/acc", "train/acc", "gap")])
+    return Table(title, [axis.title, "n", "validation", "test", "training", "gap"], rows, sortable=True)
+
+
+def _picked(axis: StrengthAxis, title: str) -> Verdict:
+    runs = axis.runs[axis.runs["value"] == axis.pick]
+    validation, test = mean_sd(runs["val/acc"], 100).text, mean_sd(runs["test/acc"], 100).text
+    sentence = (
+        f"Of {len(axis.values)} values it has the highest mean validation accuracy ({validation} %); its test accuracy "
+        f"is {test} % over {len(runs)} run{'s' if len(runs) > 1 else ''}. The test set had no say."
+    )
+    return Verdict("even", "●", f"{title}: {axis.pick:g}", sentence)
+
+
+def _lead(study: Study, baseline: str) -> str:
+    runs = study.runs
+    if runs.empty:
+        return "No run is finished yet."
+    settings, seeds = runs["label"].nunique(), runs["seed"].nunique()
+    parts = [
+        f"{len(runs)} finished runs: {settings} setting{'s' if settings > 1 else ''}, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}"
+    ]
+    parts += [", ".join(sorted(map(str, runs[key].dropna().unique()))) for key in ("dataset", "model", "optimizer")]
+    epochs = sorted(int(each) for each in runs["epochs"].dropna().unique())
+    parts.append(f"{', '.join(map(str, epochs))} epochs")
+    return " · ".join([*parts, f"baseline: {baseline}"])
+
+
+def _notices(study: Study) -> list[str]:
+    if study.unfinished.empty:
+        return []
+    done, left = len(study.runs), len(study.unfinished)
+    counts = study.unfinished["status"].value_counts()
+    what = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    return [
+        f"This study is not whole: {done} of {done + left} runs are finished ({what}). All numbers are of finished "
+        "runs alone; the others are listed under “Runs without a result”."
+    ]
+
+
+def _unfinished(study: Study, problems: Sequence[str]) -> list[Section]:
+    if study.unfinished.empty and not problems:
+        return []
+    heads = ["run", "status", "reason"]
+    rows = []
+    for entry in study.unfinished.to_dict("records"):
+        name = " ".join(str(entry[key]) for key in ("label",) if _known(entry.get(key)))
+        seed = f", seed {int(entry['seed'])}" if _known(entry.get("seed")) else ""
+        run = f"{name}{seed}" if name else str(entry["folder"])
+        reason = str(entry["reason"]) if _known(entry.get("reason")) else ""
+        rows.append([Cell(run), Cell(str(entry["status"])), Cell(reason)])
+    tables = [Table("", heads, rows, sortable=True, prose=True)] if rows else []
+    return [Section("unfinished", "Runs without a result", problems, [Block(tables=tables)])]
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value == value and str(value) != ""
+
+
+def _configurations(study: Study) -> list[Section]:
+    """What differs between the settings as a table, and every configuration in full, folded."""
+    if study.runs.empty:
+        return []
+    keys = [key for key in study.runs.columns if key.startswith("config/")]
+    columns = ["label", "dataset", "model", "config_hash"]
+    settings = study.runs.drop_duplicates(subset=columns)
+    rows = [
+        [Cell(str(run[key]) if _known(run[key]) else "–") for key in [*columns, *keys]]
+        for run in settings.to_dict("records")
+    ]
+    heads = ["setting", "dataset", "model", "hash", *(key.removeprefix("config/") for key in keys)]
+    listings = []
+    for run in settings.to_dict("records"):
+        config = study.configs.get(str(run["config_hash"]))
+        if config is not None:
+            name = f"{run['label']} · {run['dataset']} · {run['model']} · {run['config_hash']}"
+            listings.append((name, yaml.safe_dump(config, sort_keys=False, allow_unicode=True)))
+    blocks = [Block(tables=[Table("What differs between the settings", heads, rows, sortable=True)])]
+    return [Section("configurations", "Configurations", blocks=blocks, listings=listings)]
+
+
+def _provenance(study: Study, command: str) -> list[Section]:
+    """Where the runs were made, a row a fact with all its values, and the commands that repeat them."""
+    facts: dict[str, list[str]] = {}
+    for block in study.provenance:
+        for key, value in sorted(_flat(block).items()):
+            values = facts.setdefault(key, [])
+            if str(value) not in values:
+                values.append(str(value))
+    rows = []
+    for key, values in facts.items():
+        ordered = sorted(values)
+        text = ", ".join(ordered) if len(ordered) <= 3 else f"{ordered[0]} … {ordered[-1]} ({len(ordered)} values)"
+        rows.append([Cell(key), Cell(text)])
+    texts = []
+    if facts.get("dirty") and "True" in facts["dirty"]:
+        texts.append("Some runs were made by code with changes that were not committed.")
+    if len(facts.get("git", [])) > 1:
+        texts.append(f"The runs were made by {len(facts['git'])} different commits.")
+    blocks = [Block(tables=[Table("", ["what", "value"], rows, prose=True)])] if rows else []
+    commands = "\n".join([*study.commands, *([command] if command else [])])
+    made = [Section("provenance", "Provenance", texts, blocks)] if rows else []
+    return made + ([Section("repeat", "Repeat it", listings=[("", commands)])] if commands else [])
+
+
+def _flat(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _classes(study: Study, comparison: Comparison) -> list[str]:
+    """The class names of a family's data set, empty where its configuration is not known."""
+    for config_hash in pd.unique(comparison.runs["config_hash"]):
+        dataset = study.configs.get(str(config_hash), {}).get("dataset")
+        names = dataset.get("classes") if isinstance(dataset, Mapping) else None
+        if isinstance(names, list):
+            return [str(name) for name in names]
+    return []
