@@ -1,4 +1,4 @@
-"""Finished runs become tables, statistics, figures and a report; nothing here trains, and nothing here imports torch."""
+"""Finished runs become tables, statistics, figures and a report; nothing here trains or imports torch."""
 
 from regbench.study.results import Study, load
 
