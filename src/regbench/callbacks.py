@@ -34,11 +34,13 @@ class History(pl.Callback):
         self.path = path
         self.rows: list[dict[str, float]] = []
         self.evaluation_seconds = 0.0
+        self._rate = 0.0
         self._started = 0.0
         self._trained = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Start the clock."""
+        """Start the clock; the schedule moves on before the epoch ends, so the rate is taken here."""
+        self._rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         self._started = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -56,7 +58,7 @@ class History(pl.Callback):
         metrics = {name: round(value.item(), 7) for name, value in trainer.callback_metrics.items()}
         row = {
             "epoch": trainer.current_epoch,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": self._rate,
             "seconds": round(self._trained - self._started, 4),
             **{name: metrics[name] for name in COLUMNS if name in metrics},
         }

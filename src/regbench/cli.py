@@ -52,7 +52,7 @@ def report(
 
 
 def _report_folder(paths: list[Path]) -> Path:
-    """Inside the one folder; a CSV stands in the report that it came from, and several studies have no common folder."""
+    """Inside the one folder given; a CSV stands in the report that it came from, and several have no common folder."""
     if len(paths) == 1 and (paths[0].is_dir() or not paths[0].exists()):
         return paths[0] / "report"
     raise ValueError("expected --out FOLDER for a report of several studies or of a results.csv, received none")

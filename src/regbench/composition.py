@@ -22,7 +22,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -165,6 +165,9 @@ def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         return f"{group}: expected one of {', '.join(error.options)}; received {option!r}"
+    if isinstance(error, OverrideParseException):
+        reason = error.message.splitlines()[0]
+        return f"{error.override}: expected KEY=VALUE, received what cannot be read as that ({reason})"
     if found := re.search(r"Could not override '([^']+)'\.", text):
         return _unknown_key(found[1], list(overrides))
     if isinstance(error, ConfigCompositionException) and error.__cause__ is not None and len(text.split()) < 3:

@@ -205,8 +205,7 @@ def _train_and_score(
 
     scoring = time.perf_counter()
     device = trainer.strategy.root_device
-    chosen = checkpoints.best_model_path if data.val_size else checkpoints.last_model_path
-    checkpoint = torch.load(chosen, map_location=device, weights_only=True)
+    checkpoint = torch.load(checkpoints.best_model_path, map_location=device, weights_only=True)
     classifier.load_state_dict(checkpoint["state_dict"])
     predictions = predict_splits(classifier.net.to(device), data)
     metrics = score_splits(predictions)
