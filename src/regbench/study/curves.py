@@ -77,7 +77,7 @@ def advantage(
         axes.set_xlim(float(frame["epoch"].min()) - 0.5, float(frame["epoch"].max()) + 0.5)
         _leaders(axes, frame, styles, baseline)
         split, kind = metric.split("/")
-        axes.set_ylabel(f"{_NAMES[kind]} minus baseline's, points")
+        axes.set_ylabel("lead over the baseline, points")
         axes.set_title(f"Advantage in {SPLITS[split]} {_NAMES[kind]}")
         _epoch_axis(figure, axes)
         caption = (
@@ -116,7 +116,7 @@ def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, 
         if best is not None and np.isfinite(best):
             axes.axvline(best + 1, color=INK, lw=1, ls=(0, (2, 2)), label=f"chosen checkpoint, epoch {best + 1:g}")
         _finish(figure, axes, kind, limits, words(title, 44) or _NAMES[kind].capitalize())
-        return picture(name, f"{title + ': ' if title else ''}{_NAMES[kind]} by epoch.", figure)
+        return picture(name, f"{_NAMES[kind].capitalize()} by epoch{' of ' + title if title else ''}.", figure)
 
 
 _NAMES = {"acc": "accuracy", "loss": "loss", "ece": "calibration error"}
@@ -182,6 +182,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     most = max(1, min(len(labels), 58 // (widest + 6)))
     # As many columns as make the rows even: four names stand two by two, not three and one.
     columns = -(-len(labels) // -(-len(labels) // most))
+    # The panel keeps its height: every row of the legend past the second makes the figure taller.
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(labels) // columns) - 2))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4)
 
 

@@ -87,23 +87,26 @@ def read_predictions(comparison: Comparison) -> dict[str, Predictions]:
     return found
 
 
-def overall(
+def forest(
     comparison: Comparison,
     differences: Sequence[Difference],
     styles: Mapping[str, Look],
     margin: float,
-    limits: tuple[float, float] | None,
     stems: Stems,
-) -> Block:
-    """Differences, every seed and the gap."""
+    limits: tuple[float, float] | None = None,
+) -> list[Picture]:
+    """The differences with their intervals; with ``limits`` as one of several, under its family's title."""
+    if not differences:
+        return []
+    frame = pd.DataFrame([asdict(each) for each in differences])
+    title = comparison.title if limits is not None else ""
+    return [figures.forest(stems("differences"), frame, styles, str(comparison.baseline), margin, limits, title)]
+
+
+def spread(comparison: Comparison, styles: Mapping[str, Look], stems: Stems) -> list[Picture]:
+    """Every seed, and the gap."""
     own = {label: styles[label] for label in comparison.labels}
-    drawn = []
-    if differences:
-        frame = pd.DataFrame([asdict(each) for each in differences])
-        drawn.append(figures.forest(stems("differences"), frame, own, str(comparison.baseline), margin, limits))
-    drawn.append(figures.seeds(stems("seeds"), comparison.runs, own))
-    drawn.append(figures.gap(stems("gap"), comparison.runs, own))
-    return Block("Differences, seeds and gap", pictures=drawn)
+    return [figures.seeds(stems("seeds"), comparison.runs, own), figures.gap(stems("gap"), comparison.runs, own)]
 
 
 def over_epochs(comparison: Comparison, styles: Mapping[str, Look], stems: Stems) -> list[Block]:
@@ -139,7 +142,7 @@ def over_epochs(comparison: Comparison, styles: Mapping[str, Look], stems: Stems
 
 
 def over_predictions(
-    found: Mapping[str, Predictions], styles: Mapping[str, Look], classes: Sequence[str], stems: Stems
+    found: Mapping[str, Predictions], styles: Mapping[str, Look], classes: Sequence[str], stems: Stems, samples: bool
 ) -> list[Block]:
     """Reliability, samples, the confused pairs, and each setting's confusion matrix and mistakes."""
     read = {label: each for label, each in found.items() if each.read}
@@ -149,7 +152,7 @@ def over_predictions(
     first = next(iter(shown.values()))
     names = _class_names(classes, len(first.confusion))
     drawn = [images.reliability(stems("reliability"), shown, styles)]
-    if first.samples.size:
+    if samples and first.samples.size:
         drawn.append(images.samples(stems("samples"), first.samples, names))
     left_out = len(read) - len(shown)
     texts = [f"Shown are the first {len(shown)} settings; {left_out} more are left out."] if left_out else []

@@ -78,7 +78,7 @@ def seeds(name: str, runs: pd.DataFrame, styles: Mapping[str, Look], metric: str
             spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own["seed"]]
             axes.plot(values, spread, look.marker, color=look.color, ms=5, alpha=0.75, mew=0)
             axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=look.color, lw=2.4)
-            _row_text(axes, -row, words(label, 30), f"{_mean_sd(values)}, n = {len(values)}")
+            _row_text(axes, -row, words(label, 36), f"{_mean_sd(values)}, n = {len(values)}")
         axes.set_xlabel("test accuracy, %")
         axes.set_title("Every seed's test accuracy")
         caption = (
@@ -100,7 +100,7 @@ def gap(name: str, runs: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
             for values, face in ((test, look.color), (train, PAPER)):
                 axes.plot(values, [-row] * len(values), "|", color=look.color, ms=9, alpha=0.55)
                 axes.plot([values.mean()], [-row], look.marker, ms=7.5, mfc=face, mec=look.color, mew=1.5, zorder=4)
-            _row_text(axes, -row, words(label, 30), f"gap {_mean_sd(100 * own['gap'].astype(float))}")
+            _row_text(axes, -row, words(label, 36), f"gap {_mean_sd(100 * own['gap'].astype(float))}")
         axes.set_xlabel("accuracy, %: test (full), training (hollow)")
         axes.set_title("Generalization gap")
         caption = (

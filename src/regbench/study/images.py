@@ -32,10 +32,12 @@ def confusion(name: str, counts: Array, classes: Sequence[str], label: str) -> P
         axes.grid(visible=False)
         if len(shares) <= _NAMED_CELLS:
             _name_cells(axes, shares)
-            axes.set_xticks(
-                steps, [words(each, 14) for each in classes], rotation=45, ha="right", rotation_mode="anchor"
-            )
-            axes.set_yticks(steps, [words(each, 14) for each in classes])
+            short = [words(each, 14) for each in classes]
+            axes.set_yticks(steps, short)
+            if max(map(len, short)) > 2:
+                axes.set_xticks(steps, short, rotation=45, ha="right", rotation_mode="anchor")
+            else:
+                axes.set_xticks(steps, short)
         axes.tick_params(length=0, labelsize=8.5)
         axes.set_xlabel("answer")
         axes.set_ylabel("class")

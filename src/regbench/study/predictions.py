@@ -95,7 +95,7 @@ _KEYS = ("logits", "labels", "sample_images", "mistake_indices", "mistake_images
 
 
 def _read(file: Path) -> dict[str, Array]:
-    with np.load(file, allow_pickle=False) as archive:
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         stored = {key: archive[key] for key in _KEYS}
     logits, labels = stored["logits"], stored["labels"]
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not labels.size:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from regbench.study import family, figures
+from regbench.study.appendix import configurations, provenance, unfinished
 from regbench.study.axes import Comparison, StrengthAxis, comparisons, strength_axes
 from regbench.study.page import Block, Cell, Page, Section, Stems, Table, Verdict, Verdicts, mean_sd, slug, write_page
 from regbench.study.predictions import Predictions
@@ -43,8 +42,9 @@ def write_report(
     families = comparisons(study, baseline) if len(study.runs) else []
     differences = [compare(each, margin=margin) for each in families]
     write_tables(study, families, out, margin)
-    styles = looks([label for each in families for label in each.labels])
     axes = strength_axes(study) if len(study.runs) else []
+    varied = [str(label) for axis in axes for label in axis.runs["label"].unique()]
+    styles = looks([*(label for each in families for label in each.labels), *varied])
     drawn, told, problems = _families(families, differences, styles, study, margin)
     strengths, picks = _strengths(axes, styles)
     if picks:
@@ -53,11 +53,11 @@ def write_report(
         Section("results", "Results", blocks=_results(families, differences, styles)),
         *drawn,
         *([Section("strengths", "Along an axis", blocks=strengths)] if strengths else []),
-        *_unfinished(study, problems),
-        *_configurations(study),
-        *_provenance(study, command),
+        *unfinished(study, problems),
+        *configurations(study),
+        *provenance(study, command),
     ]
-    page = Page(study.name, _lead(study, baseline), _notices(study), (), told, [each for each in sections if each])
+    page = Page(study.name, _lead(study, families), _notices(study), (), told, [each for each in sections if each])
     lines = [f"{each.symbol} {each.badge}. {each.sentence}" for group in told for each in group.verdicts]
     return write_page(page, out), lines
 
@@ -70,18 +70,29 @@ def _families(
     margin: float,
 ) -> tuple[list[Section], list[Verdicts], list[str]]:
     """Every family's figures and verdicts, and the predictions that could not be read."""
-    sections, told, problems = [], [], []
+    sections, told, problems, forests = [], [], [], []
     limits = _shared_limits(differences, margin) if len(families) > 1 else None
+    sampled: set[str] = set()
     for number, (comparison, found) in enumerate(zip(families, differences, strict=True)):
         title = comparison.title if len(families) > 1 else ""
         stems = Stems(f"{number + 1:02d}-{slug(title)}" if title else "")
         predictions: dict[str, Predictions] = {}
-        blocks = [family.overall(comparison, found, styles, margin, limits, stems)]
+        forest = family.forest(comparison, found, styles, margin, stems, limits)
+        spread = family.spread(comparison, styles, stems)
+        if limits is None:
+            blocks = [Block("Differences, seeds and gap", pictures=[*forest, *spread])]
+        else:
+            forests += forest
+            blocks = [Block("Seeds and gap", pictures=spread)]
         texts = []
         if number < _FULL_FAMILIES:
             predictions = family.read_predictions(comparison)
             blocks += family.over_epochs(comparison, styles, stems)
-            blocks += family.over_predictions(predictions, styles, _classes(study, comparison), stems)
+            dataset = str(comparison.runs["dataset"].iloc[0])
+            blocks += family.over_predictions(
+                predictions, styles, _classes(study, comparison), stems, samples=dataset not in sampled
+            )
+            sampled.add(dataset)
             problems += [line for each in predictions.values() for line in each.problems]
         else:
             texts.append(f"Curves and predictions are drawn for the first {_FULL_FAMILIES} families only.")
@@ -89,6 +100,9 @@ def _families(
         told.append(family.verdicts(comparison, found, title, size))
         heading = f"Figures: {title}" if title else "Figures"
         sections.append(Section(f"figures-{number + 1}", heading, texts, blocks))
+    if forests:
+        texts = ["The differences of every family on one axis."]
+        sections.insert(0, Section("side-by-side", "Side by side", texts, [Block(pictures=forests)]))
     return sections, told, problems
 
 
@@ -105,13 +119,12 @@ def _shared_limits(differences: Sequence[Sequence[Difference]], margin: float) -
 def _results(
     families: Sequence[Comparison], differences: Sequence[Sequence[Difference]], styles: Mapping[str, Look]
 ) -> list[Block]:
-    blocks = [
-        Block(tables=[family.table(comparison, found, styles)])
-        for comparison, found in zip(families, differences, strict=True)
-    ]
-    if len(families) > 1:
-        blocks.insert(0, Block(tables=[_side_by_side(families, differences, styles)]))
-    return blocks
+    tables = [family.table(comparison, found, styles) for comparison, found in zip(families, differences, strict=True)]
+    if len(tables) > 1:
+        # One note, below the last table, says it for all.
+        tables = [*(replace(each, note="") for each in tables[:-1]), tables[-1]]
+        tables.insert(0, _side_by_side(families, differences, styles))
+    return [Block(tables=tables)]
 
 
 def _side_by_side(
@@ -119,7 +132,8 @@ def _side_by_side(
 ) -> Table:
     """Settings down, families across: test accuracy, and the difference from that family's baseline."""
     rows = []
-    for label in styles:
+    labels = dict.fromkeys(label for each in families for label in each.labels)
+    for label in labels:
         row = [Cell(label, color=styles[label].color)]
         for comparison, found in zip(families, differences, strict=True):
             accuracy = mean_sd(comparison.runs.loc[comparison.runs["label"] == label, "test/acc"], 100)
@@ -181,11 +195,12 @@ def _picked(axis: StrengthAxis, title: str) -> Verdict:
     return Verdict("even", "●", f"{title}: {axis.pick:g}", sentence)
 
 
-def _lead(study: Study, baseline: str) -> str:
+def _lead(study: Study, families: Sequence[Comparison]) -> str:
     runs = study.runs
     if runs.empty:
         return "No run is finished yet."
-    settings, seeds = runs["label"].nunique(), runs["seed"].nunique()
+    settings = len({label for each in families for label in each.labels})
+    seeds = runs["seed"].nunique()
     parts = [
         f"{len(runs)} finished runs: {settings} setting{'s' if settings > 1 else ''}, "
         f"{seeds} seed{'s' if seeds > 1 else ''}"
@@ -193,7 +208,8 @@ def _lead(study: Study, baseline: str) -> str:
     parts += [", ".join(sorted(map(str, runs[key].dropna().unique()))) for key in ("dataset", "model", "optimizer")]
     epochs = sorted(int(each) for each in runs["epochs"].dropna().unique())
     parts.append(f"{', '.join(map(str, epochs))} epochs")
-    return " · ".join([*parts, f"baseline: {baseline}"])
+    baselines = dict.fromkeys(each.baseline for each in families if each.baseline is not None)
+    return " · ".join([*parts, *([f"baseline: {', '.join(baselines)}"] if baselines else [])])
 
 
 def _notices(study: Study) -> list[str]:
@@ -206,81 +222,6 @@ def _notices(study: Study) -> list[str]:
         f"This study is not whole: {done} of {done + left} runs are finished ({what}). All numbers are of finished "
         "runs alone; the others are listed under “Runs without a result”."
     ]
-
-
-def _unfinished(study: Study, problems: Sequence[str]) -> list[Section]:
-    if study.unfinished.empty and not problems:
-        return []
-    heads = ["run", "status", "reason"]
-    rows = []
-    for entry in study.unfinished.to_dict("records"):
-        name = " ".join(str(entry[key]) for key in ("label",) if _known(entry.get(key)))
-        seed = f", seed {int(entry['seed'])}" if _known(entry.get("seed")) else ""
-        run = f"{name}{seed}" if name else str(entry["folder"])
-        reason = str(entry["reason"]) if _known(entry.get("reason")) else ""
-        rows.append([Cell(run), Cell(str(entry["status"])), Cell(reason)])
-    tables = [Table("", heads, rows, sortable=True, prose=True)] if rows else []
-    return [Section("unfinished", "Runs without a result", problems, [Block(tables=tables)])]
-
-
-def _known(value: Any) -> bool:
-    return value is not None and value == value and str(value) != ""
-
-
-def _configurations(study: Study) -> list[Section]:
-    """What differs between the settings as a table, and every configuration in full, folded."""
-    if study.runs.empty:
-        return []
-    keys = [key for key in study.runs.columns if key.startswith("config/")]
-    columns = ["label", "dataset", "model", "config_hash"]
-    settings = study.runs.drop_duplicates(subset=columns)
-    rows = [
-        [Cell(str(run[key]) if _known(run[key]) else "–") for key in [*columns, *keys]]
-        for run in settings.to_dict("records")
-    ]
-    heads = ["setting", "dataset", "model", "hash", *(key.removeprefix("config/") for key in keys)]
-    listings = []
-    for run in settings.to_dict("records"):
-        config = study.configs.get(str(run["config_hash"]))
-        if config is not None:
-            name = f"{run['label']} · {run['dataset']} · {run['model']} · {run['config_hash']}"
-            listings.append((name, yaml.safe_dump(config, sort_keys=False, allow_unicode=True)))
-    blocks = [Block(tables=[Table("What differs between the settings", heads, rows, sortable=True)])]
-    return [Section("configurations", "Configurations", blocks=blocks, listings=listings)]
-
-
-def _provenance(study: Study, command: str) -> list[Section]:
-    """Where the runs were made, a row a fact with all its values, and the commands that repeat them."""
-    facts: dict[str, list[str]] = {}
-    for block in study.provenance:
-        for key, value in sorted(_flat(block).items()):
-            values = facts.setdefault(key, [])
-            if str(value) not in values:
-                values.append(str(value))
-    rows = []
-    for key, values in facts.items():
-        ordered = sorted(values)
-        text = ", ".join(ordered) if len(ordered) <= 3 else f"{ordered[0]} … {ordered[-1]} ({len(ordered)} values)"
-        rows.append([Cell(key), Cell(text)])
-    texts = []
-    if facts.get("dirty") and "True" in facts["dirty"]:
-        texts.append("Some runs were made by code with changes that were not committed.")
-    if len(facts.get("git", [])) > 1:
-        texts.append(f"The runs were made by {len(facts['git'])} different commits.")
-    blocks = [Block(tables=[Table("", ["what", "value"], rows, prose=True)])] if rows else []
-    commands = "\n".join([*study.commands, *([command] if command else [])])
-    made = [Section("provenance", "Provenance", texts, blocks)] if rows else []
-    return made + ([Section("repeat", "Repeat it", listings=[("", commands)])] if commands else [])
-
-
-def _flat(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in block.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _classes(study: Study, comparison: Comparison) -> list[str]:

@@ -156,7 +156,8 @@ def picture(name: str, caption: str, figure: Figure) -> Picture:
 def words(text: object, limit: int = 34) -> str:
     """A name as a figure can show it: one line, printable, cut in its middle past ``limit`` characters."""
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
-    return line if len(line) <= limit else f"{line[: limit * 2 // 3]}…{line[-(limit // 3 - 1) :]}"
+    head = limit * 2 // 3
+    return line if len(line) <= limit else f"{line[:head]}…{line[head + 1 - limit :]}"
 
 
 def _shade(color: str, step: int, count: int) -> str:
