@@ -22,7 +22,7 @@ HISTORY_COLUMNS = [*HISTORY_IDENTITY, "epoch", "lr", "seconds", *CURVES]
 UNFINISHED_COLUMNS = ["folder", *IDENTITY, "config_hash", "seed", "status", "reason"]
 
 _TEXTS = {*IDENTITY, "optimizer", "scheduler", "config_hash", "checkpoint", "folder", "status", "reason"}
-_INTEGERS = {"seed", "split_seed", "threads", "epochs", "best_epoch", "parameters", "train_size"}
+INTEGERS = {"seed", "split_seed", "threads", "epochs", "best_epoch", "parameters", "train_size"}
 
 
 def tidy(runs: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
         values = runs[name]
         if name in _TEXTS:
             columns[name] = values.astype("str")
-        elif name in _INTEGERS and values.notna().all():
+        elif name in INTEGERS and values.notna().all():
             columns[name] = values.astype(int)
         else:
             columns[name] = _typed(values.map(_plain, na_action="ignore"))

@@ -169,6 +169,13 @@ def test_set_error(accuracy: float, n: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / n)
 
 
+def bound(value: float, metric: str = "test/acc") -> str:
+    """Write an end of an interval, accuracies in points without the word; an open end at 0 is written as such."""
+    if value and abs(value) < 1e-300:
+        return "just above 0" if value > 0 else "just below 0"
+    return _amount(value, metric).removesuffix(" points")
+
+
 def _by_seed(table: pd.DataFrame, metric: str, more: list[str] | None = None) -> dict[str, pd.Series]:
     """Each label's values by seed and split, several runs of one seed as their mean."""
     keys = ["seed", "split_seed", *(more or [])]
@@ -217,7 +224,7 @@ def _sentence(difference: Difference, item: Evidence, metric: str, margin: float
         same = _amount(item.mean, metric)
         return f"Too few seeds to compare {label} with {baseline}: all {seeds} differ by {same}, so no spread is known."
     words = " ".join(_WORDS.get(part, part) for part in metric.split("/"))
-    bounds = f"{_bound(difference.low, metric)} to {_bound(difference.high, metric)}"
+    bounds = f"{bound(difference.low, metric)} to {bound(difference.high, metric)}"
     evidence = (
         f"{_amount(item.mean, metric)} of {words} (simultaneous 95 % interval {bounds}, "
         f"Holm's p {_p_value(difference.p_holm)}, {seeds}{' in pairs' if item.paired else ' a setting at least'})"
@@ -246,13 +253,6 @@ def _amount(value: float, metric: str, sign: bool = True) -> str:
     if metric.endswith(_POINTS):
         return f"{100 * value:{plus}.2f} points".replace("-", "−")
     return f"{value:{plus}.4f}".replace("-", "−")
-
-
-def _bound(value: float, metric: str) -> str:
-    """An end of an interval; an open end at 0 is written as such."""
-    if value and abs(value) < 1e-300:
-        return "just above 0" if value > 0 else "just below 0"
-    return _amount(value, metric).removesuffix(" points")
 
 
 def _p_value(p: float) -> str:
