@@ -39,7 +39,7 @@ def runs(labels=LABELS, seeds=3):
 def advantage(leads):
     """Rows of an advantage by epoch from {label: [mean at epoch 1, 2, …]}."""
     rows = [
-        {"label": label, "epoch": epoch + 1, "mean": mean, "low": mean - 0.01, "high": mean + 0.01}
+        {"label": label, "epoch": epoch, "mean": mean, "low": mean - 0.01, "high": mean + 0.01}
         for label, means in leads.items()
         for epoch, mean in enumerate(means)
     ]

@@ -1,6 +1,6 @@
 """Figures over epochs: convergence, the advantage over the baseline at each budget, and one run's curves.
 
-All functions take plain DataFrames and return a ``Picture``. Epochs are 0-based in a history and 1-based in figures:
+All functions take plain DataFrames and return a ``Picture``. Epochs are 0-based in tables and 1-based in figures:
 "epoch 1" is the first. Accuracies are fractions in files and percent here.
 """
 
@@ -57,7 +57,7 @@ def advantage(
 
     Args:
         name: The file's stem.
-        frame: Rows with ``label``, ``epoch`` (1-based), ``mean``, ``low``, ``high``, as fractions.
+        frame: Rows with ``label``, ``epoch``, ``mean``, ``low``, ``high``, as fractions.
         styles: A look for each label; the baseline's colours the zero line.
         baseline: The baseline's label.
         metric: The compared column of the history.
@@ -67,14 +67,14 @@ def advantage(
         labels = [label for label in styles if label in set(frame["label"])][:_MOST_LINES]
         for label in labels:
             curve = frame[frame["label"] == label].sort_values("epoch")
-            look, epochs = styles[label], curve["epoch"]
+            look, epochs = styles[label], curve["epoch"] + 1
             axes.fill_between(epochs, 100 * curve["low"], 100 * curve["high"], color=look.color, alpha=0.16, lw=0)
             axes.plot(epochs, 100 * curve["mean"], color=look.color, ls=look.dash, lw=1.8, label=words(label))
             if len(curve) == 1:
                 axes.plot(epochs, 100 * curve["mean"], look.marker, color=look.color)
         axes.axhline(0, color=_color(styles, baseline), lw=1.6, label=f"{words(baseline)} (baseline)", zorder=1.5)
         _clip(axes, 100 * frame["mean"])
-        axes.set_xlim(float(frame["epoch"].min()) - 0.5, float(frame["epoch"].max()) + 0.5)
+        axes.set_xlim(float(frame["epoch"].min()) + 0.5, float(frame["epoch"].max()) + 1.5)
         _leaders(axes, frame, styles, baseline)
         split, kind = metric.split("/")
         axes.set_ylabel("lead over the baseline, points")
@@ -204,7 +204,7 @@ def _spans(frame: pd.DataFrame, baseline: str) -> list[tuple[str, int, int]]:
     for epoch, rows in frame.dropna(subset=["mean"]).sort_values("epoch").groupby("epoch"):
         top = rows.sort_values("mean", kind="stable").iloc[-1]
         leader = str(top["label"]) if float(top["mean"]) > 0 else baseline
-        number = int(str(epoch))
+        number = int(str(epoch)) + 1
         if spans and spans[-1][0] == leader:
             spans[-1] = (leader, spans[-1][1], number)
         else:

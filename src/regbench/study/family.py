@@ -1,17 +1,19 @@
 """One family of settings in the report: its verdicts, its row a setting, its figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from regbench.study import curves, figures, images
 from regbench.study.axes import Comparison
-from regbench.study.page import Block, Cell, Stems, Table, Verdict, Verdicts, mean_sd
+from regbench.study.page import Block, Cell, Stems, Table, Verdict, Verdicts
 from regbench.study.predictions import Predictions, confused_pairs, gather, row_shares
-from regbench.study.statistics import Difference, advantage_by_epoch, test_set_error
+from regbench.study.statistics import Difference, advantage_by_epoch, bound, test_set_error
 from regbench.study.style import Look, Picture
+from regbench.study.tables import comparison_table
 
 SIGNS = {
     "better": ("better", "▲"),
@@ -31,7 +33,7 @@ def verdicts(comparison: Comparison, differences: Sequence[Difference], title: s
         title: A heading, empty where the page has one family only.
         size: Images in the test set, 0 where unknown.
     """
-    listed = [Verdict(*SIGNS[each.verdict], f"{each.label}: {each.verdict}", each.sentence) for each in differences]
+    listed = [Verdict(*SIGNS[each.verdict], *_head_and_rest(each.sentence)) for each in differences]
     notes = []
     if comparison.baseline is None:
         notes.append("No run here is without regularization, so that nothing is compared: only the numbers are shown.")
@@ -54,15 +56,16 @@ def table(comparison: Comparison, differences: Sequence[Difference], styles: Map
     heads += ["difference, 95 % interval", "Holm's p", "beats baseline", "verdict"] if differences else []
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
     rows = []
-    for label in comparison.labels:
-        runs = comparison.runs[comparison.runs["label"] == label]
-        row = [Cell(label, color=styles[label].color), Cell(str(len(runs)), len(runs))]
-        row.append(mean_sd(runs["test/acc"], 100))
+    for entry in comparison_table(comparison, differences).to_dict("records"):
+        label = str(entry["label"])
+        row = [Cell(label, color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
+        row.append(_spread(entry, "test/acc", 100, 2))
         if differences:
             row += _difference_cells(by_label.get(label))
-        row += [mean_sd(runs[key], 100) for key in ("val/acc", "train/acc", "gap")]
-        row += [mean_sd(runs["test/loss"], 1, 3), mean_sd(runs["test/ece"], 100)]
-        row += [mean_sd(runs["best_epoch"] + 1, 1, 1), _count(runs["parameters"]), mean_sd(runs["seconds/total"], 1, 1)]
+        row += [_spread(entry, key, 100, 2) for key in ("val/acc", "train/acc", "gap")]
+        row += [_spread(entry, "test/loss", 1, 3), _spread(entry, "test/ece", 100, 2)]
+        row += [_spread(entry, "best_epoch", 1, 1), Cell(f"{entry['parameters']:,}", entry["parameters"])]
+        row.append(_spread(entry, "seconds/total", 1, 1))
         rows.append(row)
     note = (
         "Mean ± one standard deviation over n seeds; accuracies, gap and calibration error in percent. "
@@ -179,6 +182,12 @@ def over_predictions(
     ]
 
 
+def _head_and_rest(sentence: str) -> tuple[str, str]:
+    """A verdict's claim, which is set in bold, and its evidence."""
+    head, colon, rest = sentence.partition(": ")
+    return head + colon.strip(), rest
+
+
 def _has(history: pd.DataFrame, split: str, kind: str) -> bool:
     column = f"{split}/{kind}"
     return column in history and bool(history[column].notna().any())
@@ -188,7 +197,9 @@ def _difference_cells(difference: Difference | None) -> list[Cell]:
     if difference is None:
         return [Cell("baseline", 0.0), Cell("–", ""), Cell("–", ""), Cell("baseline", "")]
     mean, low, high = 100 * difference.mean, 100 * difference.low, 100 * difference.high
-    between = f" ({figures.signed(low)} to {figures.signed(high)})" if np.isfinite(low) and np.isfinite(high) else ""
+    between = (
+        f" ({bound(difference.low)} to {bound(difference.high)})" if np.isfinite(low) and np.isfinite(high) else ""
+    )
     kind, symbol = SIGNS[difference.verdict]
     p = difference.p_holm
     return [
@@ -199,11 +210,13 @@ def _difference_cells(difference: Difference | None) -> list[Cell]:
     ]
 
 
-def _count(values: "pd.Series[float]") -> Cell:
-    known = values.dropna()
-    if known.empty:
+def _spread(entry: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Cell:
+    """A mean with its standard deviation from a row of the comparison's table, sorted by the mean."""
+    mean, deviation = scale * float(entry[name]), scale * float(entry[f"{name} sd"])
+    if not np.isfinite(mean):
         return Cell("–", "")
-    return Cell(f"{int(known.iloc[0]):,}" if known.nunique() == 1 else "varies", float(known.iloc[0]))
+    spread = f" ± {deviation:.{digits}f}" if np.isfinite(deviation) else ""
+    return Cell(f"{mean:.{digits}f}{spread}", mean)
 
 
 def _class_names(classes: Sequence[str], count: int) -> list[str]:

@@ -58,8 +58,7 @@ def write_report(
         *provenance(study, command),
     ]
     page = Page(study.name, _lead(study, families), _notices(study), (), told, [each for each in sections if each])
-    lines = [f"{each.symbol} {each.badge}. {each.sentence}" for group in told for each in group.verdicts]
-    return write_page(page, out), lines
+    return write_page(page, out), _lines(told)
 
 
 def _families(
@@ -189,10 +188,19 @@ def _picked(axis: StrengthAxis, title: str) -> Verdict:
     runs = axis.runs[axis.runs["value"] == axis.pick]
     validation, test = mean_sd(runs["val/acc"], 100).text, mean_sd(runs["test/acc"], 100).text
     sentence = (
-        f"Of {len(axis.values)} values it has the highest mean validation accuracy ({validation} %); its test accuracy "
-        f"is {test} % over {len(runs)} run{'s' if len(runs) > 1 else ''}. The test set had no say."
+        f"Of {len(axis.values)} values this has the highest mean validation accuracy ({validation} %); its test "
+        f"accuracy is {test} % over {len(runs)} run{'s' if len(runs) > 1 else ''}. The test set had no say."
     )
-    return Verdict("even", "●", f"{title}: {axis.pick:g}", sentence)
+    return Verdict("even", "●", f"{title}: {axis.pick:g}.", sentence)
+
+
+def _lines(told: Sequence[Verdicts]) -> list[str]:
+    """The verdicts for a terminal."""
+    lines = []
+    for group in told:
+        lines += [f"{group.title}:"] if group.title else []
+        lines += [f"{each.symbol} {each.badge} {each.sentence}" for each in group.verdicts]
+    return lines
 
 
 def _lead(study: Study, families: Sequence[Comparison]) -> str:
