@@ -1,7 +1,8 @@
 """The ``regbench`` command. Heavy imports live in the commands, so that ``--help`` answers at once."""
 
+import contextlib
 import shlex
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def report(
     command = f"regbench report {shlex.join(map(str, paths))}"
     command += f" --baseline {shlex.quote(baseline)}" if baseline != "none" else ""
     command += f" --margin {margin:g}" if margin != 0.3 else ""
-    try:
+    with _one_line_errors():
         target = out or _report_folder(paths)
         if len(paths) == 1 and is_run(paths[0]):
             page = write_run_report(paths[0], target, command)
@@ -45,10 +46,57 @@ def report(
             page, verdicts = write_report(load(*paths), target, baseline, margin / 100, command)
             for line in verdicts:
                 typer.echo(line)
-    except (ValueError, OSError) as error:
-        typer.echo(f"regbench report: {error}", err=True)
-        sys.exit(1)
     typer.echo(f"Report: {page}")
+
+
+@app.command()
+def evaluate(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN] [KEY=VALUE ...]", help="a run folder, or overrides with --weights"),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="score this plain state dict; model=… and dataset=… as overrides")
+    ] = None,
+) -> None:
+    """Score a finished run's chosen checkpoint, or a plain state dict, again."""
+    from regbench import experiment
+    from regbench.composition import compose
+    from regbench.evaluation import predict_splits, score_splits
+    from regbench.weights import load_weights
+
+    given = arguments or []
+    with _one_line_errors():
+        if weights is None:
+            run, *rest = given or [""]
+            if not run or rest:
+                raise ValueError(f"regbench evaluate: expected one run folder, or --weights FILE, received {given}")
+            trained = experiment.load(Path(run))
+            net, data = trained.net, trained.data
+        else:
+            built = experiment.build({**compose(given), "compile": False})
+            net, data = built.classifier.net, built.data
+            load_weights(net, weights)
+        metrics = score_splits(predict_splits(net, data))
+    for name, value in metrics.items():
+        print(f"{name:<11}" + ("–" if value is None else f"{value:.6f}"))
+
+
+@app.command()
+def summary(
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE ...]", help="as for train.py")] = None,
+) -> None:
+    """Print a composition's network: per layer its type, output shape and parameters, with their arithmetic."""
+    from regbench import experiment
+    from regbench.composition import compose
+    from regbench.summary import summarize
+    from regbench.terminal import print_summary
+
+    with _one_line_errors():
+        config = compose(overrides or [])
+        built = experiment.build({**config, "compile": False})
+        layers = summarize(built.classifier.net, built.data.image_size)
+    print_summary(layers)
 
 
 def _report_folder(paths: list[Path]) -> Path:
@@ -56,3 +104,13 @@ def _report_folder(paths: list[Path]) -> Path:
     if len(paths) == 1 and (paths[0].is_dir() or not paths[0].exists()):
         return paths[0] / "report"
     raise ValueError("expected --out FOLDER for a report of several studies or of a results.csv, received none")
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End with one line and status 1 where the input was wrong."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from error

@@ -114,14 +114,10 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002 (Hydra's interface)
         """Compose every run's name and add it to `sweep.json`."""
-        loader = GlobalHydra.instance().config_loader()
-        params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-        overrides = OverridesParser.create(loader).parse_overrides(params + list(config.hydra.overrides.task))
-        names = []
-        for job in BasicSweeper.split_arguments(overrides, None)[0]:
-            composed = loader.load_sweep_config(config, job)
-            HydraConfig.instance().set_config(composed)
-            names.append(str(composed.hydra.sweep.subdir))
+        try:
+            names = _planned_runs(config)
+        except (HydraException, OmegaConfBaseException):
+            return  # Hydra's sweeper refuses the same grid next; an error raised here would become a warning.
         folder = Path(config.hydra.sweep.dir)
         plan = read_plan(folder)
         command = shlex.join(["python", *sys.argv])
@@ -173,6 +169,18 @@ def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
     if isinstance(error, ConfigCompositionException) and error.__cause__ is not None and len(text.split()) < 3:
         text = str(error.__cause__)
     return " ".join(text.split())
+
+
+def _planned_runs(config: DictConfig) -> list[str]:
+    loader = GlobalHydra.instance().config_loader()
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create(loader).parse_overrides(params + list(config.hydra.overrides.task))
+    names = []
+    for job in BasicSweeper.split_arguments(overrides, None)[0]:
+        composed = loader.load_sweep_config(config, job)
+        HydraConfig.instance().set_config(composed)
+        names.append(str(composed.hydra.sweep.subdir))
+    return names
 
 
 def _unknown_key(key: str, overrides: list[str]) -> str:
