@@ -120,7 +120,10 @@ def _cells(config: dict[str, object]) -> dict[str, object]:
     return {
         f"config/{key}": value
         for key, value in flatten(config)
-        if key not in _NOT_IN_CSV and not key.endswith(("_target_", "_partial_")) and value != "{}"
+        if key not in _NOT_IN_CSV
+        and not key.startswith("dataset.source.")
+        and not key.endswith(("_target_", "_partial_"))
+        and value != "{}"
     }
 
 
