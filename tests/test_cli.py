@@ -84,7 +84,8 @@ def test_summary_prints_each_models_count_with_its_arithmetic(model: str, count:
 
 def test_help_answers_without_importing_torch() -> None:
     for arguments in (["--help"], ["report", "--help"]):
-        code = f"import sys; from regbench.cli import app; app({arguments}, standalone_mode=False); sys.exit('torch' in sys.modules)"
+        code = "import sys; from regbench.cli import app; "
+        code += f"app({arguments}, standalone_mode=False); sys.exit('torch' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "Usage:" in done.stdout

@@ -23,7 +23,8 @@ KEYS = {
     "seconds", "images_per_second", "provenance",
 }  # fmt: skip
 COLUMNS = [
-    "epoch", "lr", "seconds", "train/objective", "train/acc_online", "train/loss", "train/acc", "val/loss", "val/acc", "val/ece",
+    "epoch", "lr", "seconds", "train/objective", "train/acc_online", "train/loss", "train/acc",
+    "val/loss", "val/acc", "val/ece",
 ]  # fmt: skip
 
 
@@ -215,9 +216,10 @@ def test_an_interrupted_run_is_recorded_and_run_anew(
         raise KeyboardInterrupt
 
     config = composed()
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Classifier, "on_validation_epoch_end", interrupt)
-        run(tmp_path, config, [])
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, config, [])
     assert json.loads((tmp_path / "results.json").read_text())["status"] == "interrupted"
     assert run(tmp_path, config, [])["status"] == "finished"
 
@@ -272,7 +274,7 @@ def test_compilation_without_a_compiler_is_refused(composed: Composed, monkeypat
     config = composed("compile=true")
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(ValueError, match="^compile: expected false, since no C\\+\\+ compiler"):
+    with pytest.raises(ValueError, match=r"^compile: expected false, since no C\+\+ compiler"):
         build(config)
 
 

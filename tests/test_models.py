@@ -75,7 +75,8 @@ def test_normalization_is_the_first_layer_so_images_stay_in_the_unit_interval() 
 
 def lenet5(**changes: Any) -> LeNet5:
     arguments: dict[str, Any] = {
-        "image_size": 28, "padding": 2, "activation": "tanh", "pooling": "average", "num_classes": 10, "mean": 0.0, "std": 1.0,
+        "image_size": 28, "padding": 2, "activation": "tanh", "pooling": "average", "num_classes": 10,
+        "mean": 0.0, "std": 1.0,
     }  # fmt: skip
     return LeNet5(**{**arguments, **changes})
 

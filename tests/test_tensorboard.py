@@ -1,7 +1,5 @@
 """What TensorBoard shows, read back from the event files and by TensorBoard's own HParams backend."""
 
-from pathlib import Path
-
 import pytest
 from tensorboard.backend.event_processing import plugin_event_multiplexer
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
