@@ -30,13 +30,14 @@ def configurations(study: Study) -> list[Section]:
     if study.runs.empty:
         return []
     keys = [key for key in study.runs.columns if key.startswith("config/")]
-    columns = ["label", "dataset", "model", "config_hash"]
+    varied = [key for key in ("optimizer", "scheduler", "train_size", "epochs") if study.runs[key].nunique() > 1]
+    columns = ["label", "dataset", "model", *varied, "config_hash"]
     settings = study.runs.drop_duplicates(subset=columns)
     rows = [
         [Cell(str(run[key]) if _known(run[key]) else "–") for key in [*columns, *keys]]
         for run in settings.to_dict("records")
     ]
-    heads = ["setting", "dataset", "model", "hash", *(key.removeprefix("config/") for key in keys)]
+    heads = ["setting", "dataset", "model", *varied, "hash", *(key.removeprefix("config/") for key in keys)]
     listings = []
     for run in settings.to_dict("records"):
         config = study.configs.get(str(run["config_hash"]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,17 @@ SIGNS = {
     "too few seeds": ("few", "?"),
 }
 _DETAILED = 12
+
+
+def short_title(comparison: Comparison) -> str:
+    """What tells a family from the study's others, or its whole title where it is the only one."""
+    parts = []
+    for name, value in comparison.where.items():
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        shown = f"{value:,.12g}" if number else str(value)
+        named = name in {"dataset", "model", "optimizer", "scheduler"}
+        parts.append(shown if named else f"{name.removeprefix('config/')} {shown}")
+    return ", ".join(parts) or comparison.title
 
 
 def verdicts(comparison: Comparison, differences: Sequence[Difference], title: str, size: int) -> Verdicts:
@@ -102,7 +114,7 @@ def forest(
     if not differences:
         return []
     frame = pd.DataFrame([asdict(each) for each in differences])
-    title = comparison.title if limits is not None else ""
+    title = short_title(comparison) if limits is not None else ""
     return [figures.forest(stems("differences"), frame, styles, str(comparison.baseline), margin, limits, title)]
 
 

@@ -73,7 +73,7 @@ def _families(
     limits = _shared_limits(differences, margin) if len(families) > 1 else None
     sampled: set[str] = set()
     for number, (comparison, found) in enumerate(zip(families, differences, strict=True)):
-        title = comparison.title if len(families) > 1 else ""
+        title = family.short_title(comparison) if len(families) > 1 else ""
         stems = Stems(f"{number + 1:02d}-{slug(title)}" if title else "")
         predictions: dict[str, Predictions] = {}
         forest = family.forest(comparison, found, styles, margin, stems, limits)
@@ -148,7 +148,9 @@ def _side_by_side(
         "Test accuracy in percent, and the difference from the baseline of the same column in points: "
         "▲ better, ▼ worse, ≈ not distinguishable, ? too few seeds."
     )
-    return Table("Side by side", ["setting", *(each.title for each in families)], rows, note, sortable=True)
+    return Table(
+        "Side by side", ["setting", *(family.short_title(each) for each in families)], rows, note, sortable=True
+    )
 
 
 def _strengths(axes: Sequence[StrengthAxis], styles: Mapping[str, Look]) -> tuple[list[Block], list[Verdict]]:
