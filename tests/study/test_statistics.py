@@ -230,6 +230,7 @@ def test_coarse_accuracies_that_all_differ_alike_decide_nothing() -> None:
 def test_identical_runs_are_not_distinguishable() -> None:
     (difference,) = compare(family({"none": [0.90, 0.91, 0.92], "dropout": [0.90, 0.91, 0.92]}))
     assert (difference.verdict, difference.p, difference.low, difference.high) == ("not distinguishable", 1.0, 0.0, 0.0)
+    assert difference.sentence.endswith("is not distinguishable from none: the same test accuracy on all 3 seeds.")
 
 
 def test_a_family_without_its_baseline_has_no_differences() -> None:

@@ -231,6 +231,8 @@ def _sentence(difference: Difference, item: Evidence, metric: str, margin: float
     )
     if difference.verdict in {BETTER, WORSE}:
         text = f"{label} is {difference.verdict} than {baseline}: {evidence}."
+    elif difference.verdict == ALIKE and not item.mean and item.sd == 0:
+        text = f"{label} is not distinguishable from {baseline}: the same {words} on all {seeds}."
     elif difference.verdict == ALIKE:
         shown = _amount(difference.detectable, metric, sign=False)
         text = f"{label} is not distinguishable from {baseline}: {evidence}; {shown} would most likely show."
