@@ -237,6 +237,7 @@ def test_calibration_error_agrees_with_hand_computed_bins(tmp_path):
     found = gather([stored(tmp_path, "a", [0, 1, 1, 1])])
     sure = np.exp(4) / (np.exp(4) + 2)
     assert calibration_error(found.bins) == pytest.approx(abs(0.75 - sure), abs=1e-6)
+    assert found.errors == [pytest.approx(abs(0.75 - sure), abs=1e-6)]
     assert found.bins.shape == (3, BINS)
     assert found.bins[0].sum() == 4
 
@@ -280,8 +281,8 @@ def test_a_hundred_classes_are_drawn_without_names():
 def test_reliability_leaves_out_bins_of_a_few_predictions():
     bins = np.zeros((3, BINS))
     bins[:, 14], bins[:, 5] = (100, 98, 95), (3, 1, 0)
-    picture = images.reliability("reliability", {"none": Predictions(bins=bins, read=1)}, STYLES)
-    assert any(text.startswith("none: error") for text in texts(picture))
+    picture = images.reliability("reliability", {"none": Predictions(bins=bins, errors=[0.02, 0.04], read=1)}, STYLES)
+    assert "none: error 3.00 %" in texts(picture)
 
 
 def test_images_are_embedded_as_they_are_stored():

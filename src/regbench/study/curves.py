@@ -215,12 +215,12 @@ def _spans(frame: pd.DataFrame, baseline: str) -> list[tuple[str, int, int]]:
 def _leaders(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], baseline: str) -> None:
     """A strip along the bottom in the colour of whoever has the highest mean at that epoch."""
     bottom, top = axes.get_ylim()
-    height = 0.045 * (top - bottom)
     for leader, first, last in _spans(frame, baseline):
         color = _color(styles, leader)
         axes.axvspan(first - 0.5, last + 0.5, ymin=0, ymax=0.045, color=color, lw=0, zorder=3)
-    axes.set_ylim(bottom - height, top)
-    axes.text(0.012, 0.06, "strip: highest mean", transform=axes.transAxes, fontsize=7.5, va="bottom", ha="left")
+    # Room for the strip and its name below all bands.
+    axes.set_ylim(bottom - 0.12 * (top - bottom), top)
+    axes.text(0.012, 0.05, "strip: highest mean", transform=axes.transAxes, fontsize=7.5, va="bottom", ha="left")
 
 
 def _color(styles: Mapping[str, Look], label: str) -> str:

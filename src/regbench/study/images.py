@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from regbench.study.curves import legend_below
-from regbench.study.predictions import Array, Mistake, Predictions, calibration_error, row_shares
+from regbench.study.predictions import Array, Mistake, Predictions, row_shares
 from regbench.study.style import FAINT, PAPER, Look, Picture, canvas, drawing, picture, words
 
 _NAMED_CELLS = 20
@@ -59,7 +59,7 @@ def reliability(name: str, predictions: Mapping[str, Predictions], styles: Mappi
             axes.plot(
                 100 * certain[full] / number[full], 100 * right[full] / number[full], color=look.color, ls=look.dash,
                 marker=look.marker, ms=5, mec=PAPER, mew=0.6, lw=1.5,
-                label=f"{words(label, 24)}: error {100 * calibration_error(found.bins):.2f} %",
+                label=f"{words(label, 24)}: error {100 * np.mean(found.errors):.2f} %",
             )  # fmt: skip
         axes.set_xlim(0, 101)
         axes.set_ylim(0, 101)
@@ -69,7 +69,8 @@ def reliability(name: str, predictions: Mapping[str, Predictions], styles: Mappi
         legend_below(figure, axes)
         caption = (
             "Test accuracy of predictions by their confidence, all runs together, in 15 bins; below the dashed line a "
-            "network is surer than right. Bins with fewer than 10 or one in 1,000 predictions are not drawn."
+            "network is surer than right. Bins with fewer than 10 or one in 1,000 predictions are not drawn. The error "
+            "is the expected calibration error, averaged over runs."
         )
         return picture(name, caption, figure)
 
@@ -107,8 +108,8 @@ def mistakes(name: str, found: Sequence[Mistake], classes: Sequence[str], label:
 
 def _name_cells(axes: Axes, shares: Array) -> None:
     for row, column in zip(*np.nonzero(shares), strict=True):
-        share = shares[row, column]
-        axes.text(column, row, f"{share:.0f}" if share >= 0.5 else "·", ha="center", va="center", fontsize=8)
+        percent = f"{shares[row, column]:.0f}"
+        axes.text(column, row, "·" if percent == "0" else percent, ha="center", va="center", fontsize=8)
 
 
 def _tile(axes: Axes, image: Array, left: float, top: float) -> None:

@@ -30,6 +30,7 @@ class Predictions:
     Attributes:
         confusion: Test images by (class, answer), summed over runs, ``(C, C)``.
         bins: Number of predictions, sum of confidences and number right in equal bins of confidence, ``(3, 15)``.
+        errors: Every run's expected calibration error.
         mistakes: The most certain mistakes, pooled over runs.
         samples: Grey images, four a class, class by class, ``(4 C, H, W)``; empty where none were stored.
         problems: A line for every run whose predictions could not be read.
@@ -39,6 +40,7 @@ class Predictions:
 
     confusion: Array = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     bins: Array = field(default_factory=lambda: np.zeros((3, BINS)))
+    errors: list[float] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     samples: Array = field(default_factory=lambda: np.zeros((0, 1, 1), dtype=np.uint8))
     problems: list[str] = field(default_factory=list)
@@ -115,8 +117,10 @@ def _count(found: Predictions, labels: Array, answers: Array, certain: Array, cl
     square = np.bincount(labels * classes + answers, minlength=classes**2).reshape(classes, classes)
     found.confusion = square if not found.read else found.confusion + square
     place = np.minimum((certain * BINS).astype(int), BINS - 1)
-    for row, weights in enumerate((np.ones_like(certain), certain, answers == labels)):
-        found.bins[row] += np.bincount(place, weights=weights, minlength=BINS)
+    sums = (np.ones_like(certain), certain, answers == labels)
+    bins = np.array([np.bincount(place, weights=weights, minlength=BINS) for weights in sums])
+    found.bins = found.bins + bins
+    found.errors.append(calibration_error(bins))
     found.size, found.read = len(labels), found.read + 1
 
 

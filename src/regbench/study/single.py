@@ -17,7 +17,7 @@ _NUMBERS = (
     ("test accuracy", "test/acc", 100, " %"),
     ("validation accuracy", "val/acc", 100, " %"),
     ("training accuracy", "train/acc", 100, " %"),
-    ("gap", "gap", 100, " points"),
+    ("gap, points", "gap", 100, ""),
     ("test loss", "test/loss", 1, ""),
     ("calibration error", "test/ece", 100, " %"),
 )
