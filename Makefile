@@ -1,6 +1,6 @@
 # RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep tensorboard evaluate test test-fast lint lock clean
+.PHONY: help setup train demo sweep report tensorboard evaluate test test-fast lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,7 +29,12 @@ demo: $(STAMP) ## four settings on five seeds of the embedded digits: no downloa
 	$(BIN)/regbench report outputs/sweeps/demo
 
 sweep: $(STAMP) ## four settings on ten seeds of Fashion-MNIST: make sweep STUDY=mine ARGS='trainer.max_epochs=5'
-	$(BIN)/python train.py experiment=four_way study=$(STUDY) $(ARGS)
+	@# What is finished is reported also where a run failed; the sweep's own status is what counts.
+	$(BIN)/python train.py experiment=four_way study=$(STUDY) $(ARGS); status=$$?; \
+	$(BIN)/regbench report outputs/sweeps/$(STUDY) && exit $$status
+
+report: $(STAMP) ## write a study's tables, figures and page: make report STUDY=mine
+	$(BIN)/regbench report outputs/sweeps/$(STUDY)
 
 tensorboard: $(STAMP) ## show every run in TensorBoard
 	$(BIN)/tensorboard --logdir outputs
