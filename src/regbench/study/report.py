@@ -18,7 +18,7 @@ from regbench.study.style import Look, looks
 from regbench.study.tables import write_tables
 
 # Beyond these a page is too heavy to read; what is left out is said, and stands in the tables.
-_FULL_FAMILIES = 6
+_FULL_FAMILIES = 4
 _REGULARIZER = "config/regularizer."
 
 

@@ -149,6 +149,8 @@ def picture(name: str, caption: str, figure: Figure) -> Picture:
     """The figure in both formats, without the clock or the machine in them, so that the same data gives same bytes."""
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    # Laid out once: the second format takes the first one's places.
+    figure.set_layout_engine("none")
     figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     return Picture(name, caption, svg.getvalue(), png.getvalue())
 
