@@ -1,5 +1,6 @@
 """A sweep whose launcher and worker are killed, called again: real processes, real signals."""
 
+import contextlib
 import csv
 import json
 import os
@@ -37,6 +38,11 @@ def workers(launcher: int) -> list[int]:
     return [int(number) for text in held for number in re.findall(r"process (\d+)", text) if int(number) != launcher]
 
 
+def end_session(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 def rows_without_times(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return [
@@ -47,13 +53,16 @@ def rows_without_times(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_a_killed_sweep_called_again_runs_what_is_missing_and_reports_as_if_never_broken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     broken.mkdir()
     whole.mkdir()
     monkeypatch.chdir(broken)
-    with subprocess.Popen(COMMAND, cwd=broken, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as launcher:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # A session of its own, so that the worker that outlives its launcher can be ended with the test.
+    with subprocess.Popen(COMMAND, cwd=broken, start_new_session=True, **quiet) as launcher:
+        request.addfinalizer(lambda: end_session(launcher.pid))
         deadline = time.monotonic() + 120
         while len(finished(broken)) < 2 or not workers(launcher.pid):
             assert time.monotonic() < deadline, "the sweep got nowhere"
