@@ -329,13 +329,8 @@ def test_an_inlined_figure_keeps_its_embedded_images():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("settings", "seconds", "megabytes"), [(8, 20, 5), (80, 60, 20)])
-def test_a_report_keeps_within_its_time_and_size(tmp_path, settings, seconds, megabytes):
-    from time import perf_counter
-
-    chosen = {"none": 0.9} | {f"dropout p={number / 100}": 0.9 for number in range(1, settings)}
+def test_the_page_of_forty_runs_stays_below_five_megabytes(tmp_path):
+    chosen = {"none": 0.9} | {f"dropout p={number / 100}": 0.9 for number in range(1, 8)}
     study = write_study(tmp_path / "large", chosen, range(5), epochs=10, test_size=1000)
-    start = perf_counter()
     page, _ = write_report(load(study), study / "report")
-    assert perf_counter() - start < seconds
-    assert page.stat().st_size < megabytes * 1e6
+    assert page.stat().st_size < 5e6
