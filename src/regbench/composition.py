@@ -37,6 +37,7 @@ NO_DECAY_HERE = (
 )
 
 _NOT_IDENTITY = ("hydra", "seed", "study")
+_NOT_IDENTITY_OF_DATASET = ("root", "flip")  # flip reaches the numbers by augmentation's own key alone
 _SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment")
 
 
@@ -76,7 +77,7 @@ def identity(config: Mapping[str, Any]) -> Any:
     """Return the part of a configuration that decides a run's numbers, but for the seed."""
     kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
     if isinstance(dataset := kept.get("dataset"), Mapping):
-        kept["dataset"] = {key: value for key, value in dataset.items() if key != "root"}
+        kept["dataset"] = {key: value for key, value in dataset.items() if key not in _NOT_IDENTITY_OF_DATASET}
     return _canonical(kept)
 
 
