@@ -120,7 +120,7 @@ def test_what_does_not_compose_is_told_in_one_line(overrides: list[str], message
     [
         ("model=[lenet5,mlp]", r"model=\[lenet5,mlp\]: expected one option of model, received a list"),
         ("model=[lenet5,lenet5_relu]", "expected one option of model"),
-        ("regularizer=[dropout,dropout]", "expected each regularizer once"),
+        ("regularizer=[dropout,dropout]", "expected each of regularizer once"),
     ],
 )
 def test_choices_that_compose_but_make_no_sense_are_refused(override: str, message: str) -> None:
