@@ -13,6 +13,7 @@ The rooms, in the order in which data flows through them:
 - ``fitting``: Lightning's training loop as a library.
 - ``run_folder``: what a run leaves behind, and its lock.
 - ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.
+- ``pictures``: TensorBoard's images and histograms.
 - ``experiment``: one run from its configuration to ``results.json``, and back.
 - ``study``: reads finished runs; tables, statistics, figures, reports.
 - ``cli``: the ``regbench`` command.

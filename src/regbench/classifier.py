@@ -75,16 +75,24 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed all that is stochastic in training from (seed, epoch), so that an epoch repeats exactly."""
-        torch.manual_seed(stream_seed(self.seed, "noise", self.current_epoch))
+        self.seed_epoch(self.current_epoch)
         self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of the regularized batch plus the regularizer's penalty."""
-        images, labels = batch
-        images, targets = self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
+        images, targets = self.regularized(batch)
         loss, totals = self._forward_and_loss(images, targets)
         self._totals += totals
         return loss
+
+    def seed_epoch(self, epoch: int) -> None:
+        """Put the global random stream where the epoch's training begins."""
+        torch.manual_seed(stream_seed(self.seed, "noise", epoch))
+
+    def regularized(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the images and targets `(N, C)` on which a batch of images and labels is trained."""
+        images, labels = batch
+        return self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's logits."""

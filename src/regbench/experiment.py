@@ -25,6 +25,7 @@ from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
 from regbench.fitting import fit
 from regbench.models import initialize
+from regbench.pictures import TrainingSamples, WeightHistograms, show_predictions
 from regbench.record import empty_results, log_hyperparameters, record_failure
 from regbench.regularizers import Combined, Regularizer
 from regbench.weights import load_weights
@@ -209,7 +210,8 @@ def _train_and_score(
     data, classifier = experiment.data, experiment.classifier
     history = History(folder / run_folder.HISTORY)
     checkpoints = _checkpoints(folder, experiment)
-    callbacks = [history, *experiment.callbacks, checkpoints, *([EpochBar()] if show_progress else [])]
+    shown = [*([WeightHistograms()] if experiment.histograms else []), *([EpochBar()] if show_progress else [])]
+    callbacks = [history, *experiment.callbacks, checkpoints, TrainingSamples(), *shown]
     trainer = fit(lambda: experiment.make_trainer(logger=logger, callbacks=callbacks, **_TRAINER), classifier, data)
 
     scoring = time.perf_counter()
@@ -221,6 +223,7 @@ def _train_and_score(
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
     run_folder.replace_file(folder / run_folder.WEIGHTS, lambda target: torch.save(state, target))
     write_predictions(folder / run_folder.PREDICTIONS, data, *predictions["test"])
+    show_predictions(logger, data, *predictions["test"], step=int(checkpoint["epoch"]) + 1)
 
     images = len(data.splits["train"].labels)
     seconds = sum(row["seconds"] for row in history.rows)
