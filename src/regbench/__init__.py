@@ -15,6 +15,8 @@ The rooms, in the order in which data flows through them:
 - ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.
 - ``pictures``: TensorBoard's images and histograms.
 - ``experiment``: one run from its configuration to ``results.json``, and back.
+- ``images``: image files for a trained network.
+- ``export``: a trained network for other programs.
 - ``study``: reads finished runs; tables, statistics, figures, reports.
 - ``cli``: the ``regbench`` command.
 """
