@@ -18,6 +18,7 @@ The rooms, in the order in which data flows through them:
 - ``images``: image files for a trained network.
 - ``export``: a trained network for other programs.
 - ``study``: reads finished runs; tables, statistics, figures, reports.
+- ``methods``: the methods page from the method cards.
 - ``cli``: the ``regbench`` command.
 """
 
