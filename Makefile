@@ -1,6 +1,6 @@
 # RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate test test-fast lint lock clean
+.PHONY: help setup train demo sweep report tensorboard evaluate test test-fast lint lock methods clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,9 @@ lint: $(STAMP) ## check style and types
 
 lock: $(STAMP) ## renew requirements.lock to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+methods: $(STAMP) ## write docs/methods.md from the method cards
+	$(BIN)/python -m regbench.methods docs/methods.md
 
 clean: ## remove the environment and caches, never outputs/ or data/
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,12 +13,12 @@ from regbench.regularizers import Regularizer
 from regbench.regularizers.dropout import Dropout
 from regbench.sources import Source
 
-GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler")
+GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 
 
 def test_the_groups_hold_at_least_what_is_documented() -> None:
-    assert len(OPTIONS) >= 17
+    assert len(OPTIONS) >= 29
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -32,8 +32,8 @@ def test_every_argument_that_a_constructor_of_ours_takes_is_visible_in_its_yaml(
     import pkgutil
 
     node = compose(["dataset=digits", f"{group}={option}"])[group]
-    nodes = list(node.values()) if group == "regularizer" else [node]
-    supplied = {"self", "seed", "watched", "regularizer"}
+    nodes = list(node.values()) if group in {"regularizer", "callbacks"} else [node]
+    supplied = {"self", "seed", "watched", "regularizer", "optimizer"}
     for each in nodes:
         target = pkgutil.resolve_name(each["_target_"])
         if target.__module__.startswith("regbench"):

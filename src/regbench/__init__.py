@@ -9,10 +9,16 @@ The rooms, in the order in which data flows through them:
 - ``models``: ``LeNet5`` and ``MLP``.
 - ``regularizers``: one technique a file, named as its YAML.
 - ``classifier``: ``Classifier``, the LightningModule.
+- ``schedulers``: learning rates over time that torch lacks.
+- ``fitting``: Lightning's training loop as a library.
 - ``run_folder``: what a run leaves behind, and its lock.
 - ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.
+- ``pictures``: TensorBoard's images and histograms.
 - ``experiment``: one run from its configuration to ``results.json``, and back.
+- ``images``: image files for a trained network.
+- ``export``: a trained network for other programs.
 - ``study``: reads finished runs; tables, statistics, figures, reports.
+- ``methods``: the methods page from the method cards.
 - ``cli``: the ``regbench`` command.
 """
 

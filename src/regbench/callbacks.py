@@ -24,7 +24,8 @@ class DivergedError(RuntimeError):
 class History(pl.Callback):
     """Writes `history.csv`, a row an epoch, and the same numbers to TensorBoard; stops a run that diverged.
 
-    Epochs count from 0 in the file. `seconds` is the time of the training part.
+    Epochs count from 0 in the file. `lr` is the rate of the epoch's first step, `seconds` the time of its training
+    part.
 
     Args:
         path: The file to write.

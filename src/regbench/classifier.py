@@ -1,7 +1,7 @@
 """`Classifier`, the LightningModule: one network, one regularizer, one optimizer; and the scores of logits."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -28,7 +28,8 @@ class Classifier(pl.LightningModule):
         net: Maps images `(N, 1, S, S)` in [0, 1] to logits `(N, C)`.
         regularizer: The one object that holds all techniques; the network's slots are filled by it already.
         optimizer: Takes `params` as groups with their `weight_decay` and returns the optimizer.
-        scheduler: Takes the `optimizer` and returns the schedule, stepped once an epoch.
+        scheduler: Takes the `optimizer` and returns the schedule.
+        interval: Whether the schedule moves on after every `epoch` or every `step`.
         num_classes: C.
         seed: With the epoch, it seeds the stochastic layers and batch changes.
         compile: Whether forward pass and loss are compiled.
@@ -42,6 +43,7 @@ class Classifier(pl.LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler],
         *,
+        interval: Literal["epoch", "step"],
         num_classes: int,
         seed: int,
         compile: bool,
@@ -52,6 +54,7 @@ class Classifier(pl.LightningModule):
         self.regularizer = regularizer
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        self.interval = interval
         self.num_classes = num_classes
         self.seed = seed
         self.watched = watched
@@ -65,22 +68,31 @@ class Classifier(pl.LightningModule):
         return self.net(images)  # type: ignore[no-any-return]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer over the regularizer's parameter groups, and the schedule by epoch."""
+        """Return the optimizer over the regularizer's parameter groups, and its schedule."""
         optimizer = self.make_optimizer(params=parameter_groups(self.net, self.regularizer))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer=optimizer)}}
+        schedule = {"scheduler": self.make_scheduler(optimizer=optimizer), "interval": self.interval}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_epoch_start(self) -> None:
         """Seed all that is stochastic in training from (seed, epoch), so that an epoch repeats exactly."""
-        torch.manual_seed(stream_seed(self.seed, "noise", self.current_epoch))
+        self.seed_epoch(self.current_epoch)
         self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of the regularized batch plus the regularizer's penalty."""
-        images, labels = batch
-        images, targets = self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
+        images, targets = self.regularized(batch)
         loss, totals = self._forward_and_loss(images, targets)
         self._totals += totals
         return loss
+
+    def seed_epoch(self, epoch: int) -> None:
+        """Put the global random stream where the epoch's training begins."""
+        torch.manual_seed(stream_seed(self.seed, "noise", epoch))
+
+    def regularized(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the images and targets `(N, C)` on which a batch of images and labels is trained."""
+        images, labels = batch
+        return self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's logits."""

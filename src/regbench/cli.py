@@ -1,10 +1,11 @@
 """The ``regbench`` command. Heavy imports live in the commands, so that ``--help`` answers at once."""
 
 import contextlib
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -97,6 +98,65 @@ def summary(
         built = experiment.build({**config, "compile": False})
         layers = summarize(built.classifier.net, built.data.image_size)
     print_summary(layers)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="a finished run's folder", metavar="RUN")],
+    images: Annotated[list[Path], typer.Argument(help="PNG or JPEG files of any size", metavar="IMAGE...")],
+    dark_on_light: Annotated[
+        bool | None,
+        typer.Option(
+            "--dark-on-light/--light-on-dark", help="how the images are drawn; found out for each unless given"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print all probabilities as JSON")] = False,
+) -> None:
+    """Classify image files: the most probable classes of each. One that cannot be read does not stop the others."""
+    from regbench import experiment
+    from regbench.images import predict_image
+
+    with _one_line_errors():
+        trained = experiment.load(run)
+    answers: list[dict[str, Any]] = []
+    for path in images:
+        try:
+            found = predict_image(trained.net.eval(), path, trained.data.image_size, dark_on_light)
+        except ValueError as error:
+            typer.echo(f"error: {error}", err=True)
+            answers.append({"image": str(path), "error": str(error)})
+            continue
+        named = dict(zip(trained.data.classes, found.probabilities.tolist(), strict=True))
+        ranked = sorted(named.items(), key=lambda item: -item[1])
+        answers.append(
+            {"image": str(path), "class": ranked[0][0], "dark_on_light": found.dark_on_light, "probabilities": named}
+        )
+        if not as_json:
+            told = ", ".join(f"{name} {share:.1%}" for name, share in ranked[:3])
+            typer.echo(f"{path}: {told}" + (" (inverted)" if found.dark_on_light else ""))
+    if as_json:
+        typer.echo(json.dumps(answers, indent=2))
+    if any("error" in each for each in answers):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="a finished run's folder", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="where the files go; RUN/export unless given")] = None,
+    form: Annotated[
+        Literal["both", "onnx", "pt2"], typer.Option("--format", help="ONNX, a torch.export program, or both")
+    ] = "both",
+) -> None:
+    """Write a finished run's network for other programs, with normalization, any batch size and its class names."""
+    from regbench import experiment
+    from regbench.export import ONNX, PROGRAM, write_exports
+
+    names = {"both": (PROGRAM, ONNX), "onnx": (ONNX,), "pt2": (PROGRAM,)}[form]
+    with _one_line_errors():
+        files = write_exports(experiment.load(run), out or run / "export", names)
+    for file in files:
+        typer.echo(file)
 
 
 def _report_folder(paths: list[Path]) -> Path:

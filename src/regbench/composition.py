@@ -36,8 +36,10 @@ NO_DECAY_HERE = (
     "weight decay is a regularizer here: use regularizer=weight_decay regularizer.weight_decay.coefficient=…"
 )
 
-_NOT_IDENTITY = ("hydra", "seed", "study")
+_NOT_IDENTITY = ("hydra", "seed", "study", "histograms")
+_NOT_IDENTITY_OF_DATASET = ("root", "flip")  # flip reaches the numbers by augmentation's own key alone
 _SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment")
+_LIST_GROUPS = ("regularizer", "callbacks")
 
 
 def compose(overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -75,8 +77,10 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def identity(config: Mapping[str, Any]) -> Any:
     """Return the part of a configuration that decides a run's numbers, but for the seed."""
     kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    if not kept.get("callbacks"):  # so that runs from before there were callbacks keep their folders
+        kept.pop("callbacks", None)
     if isinstance(dataset := kept.get("dataset"), Mapping):
-        kept["dataset"] = {key: value for key, value in dataset.items() if key != "root"}
+        kept["dataset"] = {key: value for key, value in dataset.items() if key not in _NOT_IDENTITY_OF_DATASET}
     return _canonical(kept)
 
 
@@ -87,7 +91,7 @@ def run_name(config: Mapping[str, Any]) -> str:
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """Refuse what composes silently but makes no sense: two options of one group, a regularizer given twice.
+    """Refuse what composes silently but makes no sense: two options of one group, one technique given twice.
 
     Raises:
         ValueError: In one line that names the override.
@@ -97,14 +101,12 @@ def check_choices(overrides: Iterable[str]) -> None:
         if override.key_or_group in _SINGLE_GROUPS and isinstance(value, list):
             raise ValueError(
                 f"{override.input_line}: expected one option of {override.key_or_group}, received a list; "
-                "only regularizer takes several"
+                f"only {' and '.join(_LIST_GROUPS)} take several"
             )
-        if (
-            override.key_or_group == "regularizer"
-            and isinstance(value, list)
-            and len(set(map(str, value))) < len(value)
-        ):
-            raise ValueError(f"{override.input_line}: expected each regularizer once, received one twice")
+        if override.key_or_group in _LIST_GROUPS and isinstance(value, list) and len(set(map(str, value))) < len(value):
+            raise ValueError(
+                f"{override.input_line}: expected each of {override.key_or_group} once, received one twice"
+            )
 
 
 class Sweep(Callback):
@@ -229,13 +231,25 @@ def _threads() -> int:
 
 def _compile_pays(*, _root_: DictConfig) -> bool:
     """Decide from the configured number of steps, so that all runs of a study decide alike."""
+    return bool(_steps(_root_=_root_) >= COMPILE_FROM_STEPS and has_compiler())
+
+
+def _steps(*, _root_: DictConfig) -> int:
+    """Return the run's number of training steps, for schedules that move on at each."""
     try:
         dataset = _root_.dataset
         images = dataset.train_size or dataset.train_images - dataset.val_size
-        steps = _root_.trainer.max_epochs * math.ceil(images / dataset.batch_size)
-        return bool(steps >= COMPILE_FROM_STEPS and has_compiler())
-    except (TypeError, AttributeError, ArithmeticError, OmegaConfBaseException):
-        return False  # The constructors will name what is missing or no number.
+        size = dataset.batch_size
+        # A last batch of one joins the batch before it, see `data.Batches`.
+        batches = math.ceil(images / size) - (images > size and images % size == 1)
+        return int(_root_.trainer.max_epochs * batches)
+    except (TypeError, AttributeError, ArithmeticError, ValueError, OmegaConfBaseException):
+        return 1  # The constructors will name what is missing or no number.
+
+
+def _direction(metric: str) -> str:
+    """Return whether a metric is better when it is larger (`max`) or smaller (`min`)."""
+    return "max" if str(metric).endswith("/acc") else "min"
 
 
 def has_compiler() -> bool:
@@ -250,5 +264,7 @@ def _run_folder(*, _root_: DictConfig) -> str:
 
 OmegaConf.register_new_resolver("threads", _threads, replace=True)
 OmegaConf.register_new_resolver("compile_pays", _compile_pays, replace=True)
+OmegaConf.register_new_resolver("steps", _steps, replace=True)
+OmegaConf.register_new_resolver("direction", _direction, replace=True)
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 OmegaConf.register_new_resolver("count", len, replace=True)

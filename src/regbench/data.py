@@ -79,6 +79,7 @@ class ImageData(pl.LightningDataModule):
         val_size: Validation images; 0 allowed (the last checkpoint is used then).
         train_size: Training images; `None` takes all that validation leaves.
         split_seed: Seed of the split.
+        flip: Whether a mirrored image keeps its class; augmentation asks for it.
         seed: With the epoch, it alone decides the order of the training batches.
         watched: Splits that are scored at each epoch's end, as `evaluation_batches` names them.
 
@@ -100,6 +101,7 @@ class ImageData(pl.LightningDataModule):
         val_size: int,
         train_size: int | None,
         split_seed: int,
+        flip: bool = False,
         seed: int = 0,
         watched: tuple[str, ...] = ("probe", "val"),
     ) -> None:
@@ -132,6 +134,7 @@ class ImageData(pl.LightningDataModule):
         self.val_size = val_size
         self.train_size = train_size
         self.split_seed = split_seed
+        self.flip = flip
         self.seed = seed
         self.watched = watched
         self.sha256: str | None = None

@@ -41,14 +41,19 @@ def score_splits(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, 
     return {name: found.get(name) for name in METRICS}
 
 
+def most_confident_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the indices of the wrong answers, the surest first, at most 24."""
+    confidence, answers = logits.softmax(1).max(1)
+    wrong = (answers != labels).nonzero().squeeze(1)
+    return wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+
+
 def write_predictions(path: Path, data: ImageData, logits: Tensor, labels: Tensor) -> None:
     """Write the test logits and labels, some test images of each class and the most confident mistakes."""
     images = data.splits["test"].images.cpu()
     per_class = [(labels == label).nonzero().squeeze(1)[:SAMPLES_PER_CLASS] for label in range(len(data.classes))]
     samples = torch.cat(per_class)
-    confidence, answer = logits.softmax(1).max(1)
-    wrong = (answer != labels).nonzero().squeeze(1)
-    mistakes = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+    mistakes = most_confident_mistakes(logits, labels)
 
     def pixels(index: Tensor) -> Any:
         return images[index].squeeze(1).mul(255).round().to(torch.uint8).numpy()

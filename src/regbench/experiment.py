@@ -1,13 +1,8 @@
 """One run from its configuration to `results.json`."""
 
-import contextlib
-import logging
 import shutil
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +23,9 @@ from regbench.composition import NO_DECAY_HERE, check_choices, config_hash, has_
 from regbench.construct import check_call, construct, construct_partial
 from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
+from regbench.fitting import fit
 from regbench.models import initialize
+from regbench.pictures import TrainingSamples, WeightHistograms, show_predictions
 from regbench.record import empty_results, log_hyperparameters, record_failure
 from regbench.regularizers import Combined, Regularizer
 from regbench.weights import load_weights
@@ -48,9 +45,11 @@ class Experiment:
 
     data: ImageData
     classifier: Classifier
+    callbacks: list[pl.Callback]
     make_trainer: Callable[..., pl.Trainer]
     monitor: str
     threads: int
+    histograms: bool
 
 
 def build(config: Mapping[str, Any]) -> Experiment:
@@ -148,6 +147,8 @@ def _build(
     compile: bool,
     monitor: Literal["val/acc", "val/loss"],
     track_test: bool,
+    callbacks: dict[str, Any] | None = None,  # runs from before there were any lack both keys
+    histograms: bool = False,
 ) -> Experiment:
     """Build a run; the arguments are the keys of `configs/train.yaml`, and no others."""
     if seed < 0:
@@ -166,9 +167,15 @@ def _build(
     techniques = Combined(
         {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}
     )
+    watchers = [_construct_callback(node, f"callbacks.{key}", data) for key, node in sorted((callbacks or {}).items())]
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    make_trainer = construct_partial(trainer, pl.Trainer, "trainer", given=("logger", "callbacks", *_TRAINER))
+    interval = scheduler.get("interval", "epoch")
+    if interval not in {"epoch", "step"}:
+        raise ValueError(f"scheduler.interval: expected epoch or step, received {interval!r}")
+    scheduler = {key: value for key, value in scheduler.items() if key != "interval"}
     make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
     make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
     classifier = Classifier(
@@ -176,13 +183,22 @@ def _build(
         techniques,
         make_optimizer,
         make_scheduler,
+        interval=interval,
         num_classes=len(data.classes),
         seed=seed,
         compile=compile,
         watched=data.watched,
     )
-    make_trainer = construct_partial(trainer, pl.Trainer, "trainer", given=("logger", "callbacks", *_TRAINER))
-    return Experiment(data, classifier, make_trainer, monitor, threads)
+    return Experiment(data, classifier, watchers, make_trainer, monitor, threads, histograms)
+
+
+def _construct_callback(node: Any, key: str, data: ImageData) -> pl.Callback:
+    """Build a callback, refusing one that would watch the test split or what this run does not measure."""
+    callback = construct(node, pl.Callback, key)
+    known = [f"{split}/{metric}" for split in ("train", "val")[: 1 + bool(data.val_size)] for metric in ("acc", "loss")]
+    if (monitor := getattr(callback, "monitor", None)) is not None and monitor not in known:
+        raise ValueError(f"{key}.monitor: expected one of {', '.join(known)}; received {monitor!r}")
+    return callback
 
 
 def _train_and_score(
@@ -194,14 +210,9 @@ def _train_and_score(
     data, classifier = experiment.data, experiment.classifier
     history = History(folder / run_folder.HISTORY)
     checkpoints = _checkpoints(folder, experiment)
-    callbacks = [history, checkpoints, *([EpochBar()] if show_progress else [])]
-    with _lightning_as_a_library():
-        trainer = experiment.make_trainer(logger=logger, callbacks=callbacks, **_TRAINER)
-        try:
-            trainer.fit(classifier, datamodule=data)
-        except SystemExit as error:
-            # Lightning ends the whole process at Ctrl-C; the run is to be recorded first.
-            raise (KeyboardInterrupt if trainer.interrupted else error) from error
+    shown = [*([WeightHistograms()] if experiment.histograms else []), *([EpochBar()] if show_progress else [])]
+    callbacks = [history, *experiment.callbacks, checkpoints, TrainingSamples(), *shown]
+    trainer = fit(lambda: experiment.make_trainer(logger=logger, callbacks=callbacks, **_TRAINER), classifier, data)
 
     scoring = time.perf_counter()
     device = trainer.strategy.root_device
@@ -212,6 +223,7 @@ def _train_and_score(
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
     run_folder.replace_file(folder / run_folder.WEIGHTS, lambda target: torch.save(state, target))
     write_predictions(folder / run_folder.PREDICTIONS, data, *predictions["test"])
+    show_predictions(logger, data, *predictions["test"], step=int(checkpoint["epoch"]) + 1)
 
     images = len(data.splits["train"].labels)
     seconds = sum(row["seconds"] for row in history.rows)
@@ -273,22 +285,3 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for name in (run_folder.CHECKPOINTS, run_folder.TENSORBOARD):
         shutil.rmtree(folder / name, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lightning_as_a_library() -> Iterator[None]:
-    """Let Lightning work without its notices, and give back the signal handlers that it takes."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    notices = logging.getLogger("pytorch_lightning")
-    level = notices.level
-    notices.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues
-            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-            yield
-    finally:
-        notices.setLevel(level)
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)

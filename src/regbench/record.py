@@ -80,6 +80,7 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
     )
     parameters = {
         **{key: results[key] for key in columns},
+        "callbacks": "+".join(sorted(config.get("callbacks") or {})) or "none",
         "strengths": ", ".join(f"{key}={value}" for key, value in strengths.items()) or "none",
         "learning_rate": config["optimizer"].get("lr"),
         "batch_size": config["dataset"]["batch_size"],

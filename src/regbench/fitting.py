@@ -1,0 +1,45 @@
+"""Lightning's training loop as a library: no notices, no signal handlers left behind, Ctrl-C as an exception."""
+
+import contextlib
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytorch_lightning as pl
+
+
+def fit(make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, data: pl.LightningDataModule) -> pl.Trainer:
+    """Make a trainer, train until it ends, and return it.
+
+    Raises:
+        KeyboardInterrupt: The user pressed Ctrl-C.
+    """
+    with _lightning_as_a_library():
+        trainer = make_trainer()
+        try:
+            trainer.fit(module, datamodule=data)
+        except SystemExit as error:
+            # Lightning ends the whole process at Ctrl-C; the run is to be recorded first.
+            raise (KeyboardInterrupt if trainer.interrupted else error) from error
+    return trainer
+
+
+@contextlib.contextmanager
+def _lightning_as_a_library() -> Iterator[None]:
+    """Let Lightning work without its notices, and give back the signal handlers that it takes."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    notices = logging.getLogger("pytorch_lightning")
+    level = notices.level
+    notices.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            yield
+    finally:
+        notices.setLevel(level)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)

@@ -1,0 +1,82 @@
+"""`docs/own-regularizer.md` followed to the letter, in a copy of the house and outside it."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+PAGE = (ROOT / "docs/own-regularizer.md").read_text()
+FILES = dict(re.findall(r"^`(\S+)`\n\n```(?:python|yaml)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+COMMANDS = [
+    line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()
+]
+QUICK = ["dataset=digits", "dataset.train_size=100", "trainer.max_epochs=1", "threads=1"]
+
+
+def follow(command: str, folder: Path, **variables: str) -> str:
+    """Run a command of the page, made quick, as if the folder's sources were installed."""
+    words = shlex.split(command)
+    while "=" in words[0]:
+        name, value = words.pop(0).split("=")
+        variables[name] = value
+    program = {"python": [sys.executable], "regbench": [sys.executable, "-c", "from regbench.cli import app; app()"]}
+    words = [*program[words[0]], *words[1:]]
+    if "train.py" in words:
+        words += [*QUICK, *(["hydra/launcher=basic"] if "-m" in words else [])]
+    own = [variables.pop("PYTHONPATH", ""), str(folder / "src")]
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, own))}
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    for name in ("src", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "train.py", tmp_path)
+    return tmp_path
+
+
+def test_the_recipe_is_two_files_of_fewer_than_twenty_lines_of_code() -> None:
+    assert len(FILES) == 2
+    code = [line for text in FILES.values() for line in text.splitlines() if line.strip()]
+    assert len(code) < 20
+    assert not any((ROOT / name).exists() for name in FILES)
+    assert len(COMMANDS) == 4
+
+
+def test_a_technique_that_is_not_in_the_house_composes_trains_sweeps_and_is_reported(house: Path) -> None:
+    for name, text in FILES.items():
+        (house / name).write_text(text)
+    *_, told = [follow(command, house) for command in COMMANDS[:3]]
+    (single,) = (house / "outputs/runs").rglob("config.yaml")
+    assert single.parents[1].name.startswith("spatial_dropout-")
+    assert "p: 0.1" in single.read_text()
+    runs = [json.loads(path.read_text()) for path in (house / "outputs/sweeps/own").rglob("results.json")]
+    assert len(runs) == 6
+    assert {run["status"] for run in runs} == {"finished"}
+    assert {run["setting"] for run in runs} == {"none", "spatial_dropout", "batchnorm+spatial_dropout"}
+    page = house / told.splitlines()[-1].removeprefix("Report: ")
+    assert "spatial_dropout" in page.read_text()
+
+
+def test_the_same_two_files_work_from_a_folder_of_ones_own(house: Path) -> None:
+    module, config = FILES
+    mine = house / "mine"
+    (mine / "regularizer").mkdir(parents=True)
+    (mine / Path(module).name).write_text(FILES[module])
+    node = FILES[config].replace("regbench.regularizers.spatial_dropout.", "spatial_dropout.")
+    (mine / "regularizer" / Path(config).name).write_text(node)
+    follow(COMMANDS[3], house)
+    (results,) = (house / "outputs/runs").rglob("results.json")
+    follow(f"regbench evaluate {results.parent}", house, PYTHONPATH="mine")
