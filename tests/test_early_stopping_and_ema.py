@@ -17,7 +17,7 @@ from regbench.classifier import Classifier
 from regbench.cli import app
 from regbench.composition import check_choices, compose, config_hash, run_name
 from regbench.evaluation import predict_splits, score_splits
-from regbench.experiment import build, load, run
+from regbench.experiment import build, run
 
 Composed = Callable[..., dict[str, Any]]
 
@@ -43,10 +43,10 @@ def test_training_stops_after_patience_epochs_without_improvement(
     values = [float(row[monitor]) * (1 if monitor == "val/acc" else -1) for row in history(tmp_path)]
     best = values.index(max(values))
     assert results["best_epoch"] == best
-    assert results["epochs"] == len(values) == best + 1 + 2
-    assert results["epochs"] < 60
+    assert results["epochs_trained"] == len(values) == best + 1 + 2
+    assert results["epochs_trained"] < 60
     assert results["images_per_second"] == pytest.approx(
-        200 * results["epochs"] / results["seconds"]["train"], rel=0.01
+        200 * results["epochs_trained"] / results["seconds"]["train"], rel=0.01
     )
     kept = yaml.safe_load((tmp_path / "config.yaml").read_text())["config"]
     assert kept["trainer"]["max_epochs"] == 60
@@ -56,7 +56,7 @@ def test_a_run_that_never_waits_long_enough_trains_all_its_epochs(composed: Comp
     config = composed("callbacks=early_stopping", "callbacks.early_stopping.patience=3", "trainer.max_epochs=3")
     stopped = run(tmp_path / "stopped", config, [])
     plain = run(tmp_path / "plain", composed("trainer.max_epochs=3"), [])
-    assert stopped["epochs"] == 3
+    assert stopped["epochs_trained"] == 3
     assert stopped["metrics"] == plain["metrics"]
 
 
@@ -172,10 +172,10 @@ def test_both_callbacks_together_stop_by_the_averages_curve(composed: Composed, 
         "optimizer.lr=0.01", "trainer.max_epochs=60",
     )  # fmt: skip
     results = run(tmp_path, config, [])
-    assert results["epochs"] == results["best_epoch"] + 3 == len(history(tmp_path))
+    assert results["epochs_trained"] == results["best_epoch"] + 3 == len(history(tmp_path))
 
 
-def test_callbacks_are_part_of_the_identity_in_any_order_and_none_leaves_earlier_names_as_they_were(
+def test_callbacks_are_part_of_the_identity_in_any_order(
     composed: Composed,
 ) -> None:
     both = [run_name(composed(f"callbacks=[{names}]")) for names in ("ema,early_stopping", "early_stopping,ema")]
@@ -184,8 +184,6 @@ def test_callbacks_are_part_of_the_identity_in_any_order_and_none_leaves_earlier
     assert len({both[0], run_name(composed("callbacks=ema")), run_name(plain)}) == 3
     for override in ("callbacks=none", "callbacks=[]", "callbacks=[none]"):
         assert run_name(composed(override)) == run_name(plain)
-    earlier = {key: value for key, value in plain.items() if key not in {"callbacks", "histograms"}}
-    assert config_hash(earlier) == config_hash(plain)
     assert config_hash(composed("histograms=true")) == config_hash(plain)
 
 
@@ -199,15 +197,3 @@ def test_only_callbacks_are_built_as_such(composed: Composed) -> None:
     config["callbacks"] = {"system": {"_target_": "os.system", "command": "true"}}
     with pytest.raises(ValueError, match=r"^callbacks\.system\._target_: expected a subclass of Callback"):
         build(config)
-
-
-def test_a_run_from_before_there_were_callbacks_loads(composed: Composed, tmp_path: Path) -> None:
-    config = composed()
-    run(tmp_path, config, [])
-    document = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    for key in ("callbacks", "histograms"):
-        del document["config"][key]
-    del document["config"]["dataset"]["flip"]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
-    assert load(tmp_path).results["status"] == "finished"
-    assert run(tmp_path, config, [])["reused"]

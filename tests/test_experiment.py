@@ -19,7 +19,8 @@ from regbench.experiment import build, load, run
 Composed = Callable[..., dict[str, Any]]
 KEYS = {
     "schema", "status", "error", "study", "dataset", "model", "setting", "optimizer", "scheduler", "seed", "split_seed",
-    "config_hash", "threads", "compile", "epochs", "best_epoch", "checkpoint", "parameters", "train_size", "metrics",
+    "config_hash", "threads", "compile", "epochs", "epochs_trained",
+    "best_epoch", "checkpoint", "parameters", "train_size", "metrics",
     "seconds", "images_per_second", "provenance",
 }  # fmt: skip
 COLUMNS = [
@@ -55,7 +56,7 @@ def test_a_finished_run_keeps_the_contract_of_its_folder(finished: tuple[Path, d
     assert results["setting"] == "batchnorm"
     assert results["parameters"] == 62_158
     assert results["train_size"] == 1200
-    assert results["epochs"] == 4
+    assert results["epochs"] == results["epochs_trained"] == 4
     assert results["metrics"]["gap"] == results["metrics"]["train/acc"] - results["metrics"]["test/acc"]
     assert results["provenance"]["dataset_sha256"] is not None
     written = yaml.safe_load((folder / "config.yaml").read_text())

@@ -81,7 +81,7 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 
 
 def test_the_table_of_options_is_complete() -> None:
-    for group in ("dataset", "model", "regularizer", "optimizer", "scheduler"):
+    for group in ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks"):
         (row,) = re.findall(rf"^\| `{group}` \|(.*)\|$", README, re.MULTILINE)
         named = set(re.findall(r"`(\w+)`", row))
         assert named == {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}

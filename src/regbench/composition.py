@@ -77,8 +77,6 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def identity(config: Mapping[str, Any]) -> Any:
     """Return the part of a configuration that decides a run's numbers, but for the seed."""
     kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
-    if not kept.get("callbacks"):  # so that runs from before there were callbacks keep their folders
-        kept.pop("callbacks", None)
     if isinstance(dataset := kept.get("dataset"), Mapping):
         kept["dataset"] = {key: value for key, value in dataset.items() if key not in _NOT_IDENTITY_OF_DATASET}
     return _canonical(kept)

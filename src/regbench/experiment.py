@@ -147,8 +147,8 @@ def _build(
     compile: bool,
     monitor: Literal["val/acc", "val/loss"],
     track_test: bool,
-    callbacks: dict[str, Any] | None = None,  # runs from before there were any lack both keys
-    histograms: bool = False,
+    callbacks: dict[str, Any],
+    histograms: bool,
 ) -> Experiment:
     """Build a run; the arguments are the keys of `configs/train.yaml`, and no others."""
     if seed < 0:
@@ -167,7 +167,7 @@ def _build(
     techniques = Combined(
         {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}
     )
-    watchers = [_construct_callback(node, f"callbacks.{key}", data) for key, node in sorted((callbacks or {}).items())]
+    watchers = [_construct_callback(node, f"callbacks.{key}", data) for key, node in sorted(callbacks.items())]
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
@@ -230,7 +230,8 @@ def _train_and_score(
     evaluation = history.evaluation_seconds + time.perf_counter() - scoring
     return {
         "status": run_folder.FINISHED,
-        "epochs": len(history.rows),
+        "epochs": trainer.max_epochs,
+        "epochs_trained": len(history.rows),
         "best_epoch": int(checkpoint["epoch"]),
         "checkpoint": "best" if data.val_size else "last",
         "device": str(device),

@@ -35,7 +35,7 @@ def _lightning_as_a_library() -> Iterator[None]:
     notices.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues
+            # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
             yield
     finally:

@@ -23,7 +23,7 @@ def print_results(folder: Path, results: Mapping[str, Any]) -> None:
     table.add_row(
         results["setting"],
         f"{results['parameters']:,}",
-        f"{results['best_epoch'] + 1} of {results['epochs']}",
+        f"{results['best_epoch'] + 1} of {results['epochs_trained']}",
         *(_percent(metrics[f"{split}/acc"]) for split in ("train", "val", "test")),
         _points(metrics["gap"]),
         f"{results['seconds']['total']:.0f} s",
