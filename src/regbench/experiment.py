@@ -28,6 +28,7 @@ from regbench.composition import NO_DECAY_HERE, check_choices, config_hash, has_
 from regbench.construct import check_call, construct, construct_partial
 from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
+from regbench.lean import NoProfiler, cheap_device_check, skip_empty_hooks
 from regbench.models import initialize
 from regbench.record import empty_results, log_hyperparameters, record_failure
 from regbench.regularizers import Combined, Regularizer
@@ -38,7 +39,7 @@ _TRAINER = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
-    "log_every_n_steps": 1,
+    "log_every_n_steps": 0,
 }
 
 
@@ -181,6 +182,7 @@ def _build(
         compile=compile,
         watched=data.watched,
     )
+    trainer = {"profiler": NoProfiler(), **trainer}
     make_trainer = construct_partial(trainer, pl.Trainer, "trainer", given=("logger", "callbacks", *_TRAINER))
     return Experiment(data, classifier, make_trainer, monitor, threads)
 
@@ -197,6 +199,7 @@ def _train_and_score(
     callbacks = [history, checkpoints, *([EpochBar()] if show_progress else [])]
     with _lightning_as_a_library():
         trainer = experiment.make_trainer(logger=logger, callbacks=callbacks, **_TRAINER)
+        skip_empty_hooks(trainer, classifier)
         try:
             trainer.fit(classifier, datamodule=data)
         except SystemExit as error:
@@ -279,16 +282,19 @@ def _clear(folder: Path) -> None:
 def _lightning_as_a_library() -> Iterator[None]:
     """Let Lightning work without its notices, and give back the signal handlers that it takes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    notices = logging.getLogger("pytorch_lightning")
-    level = notices.level
-    notices.setLevel(logging.WARNING)
+    # The compiler's notice of an nvcc without a GPU says nothing about a run on the CPU.
+    levels = {"pytorch_lightning": logging.WARNING, "torch.utils.cpp_extension": logging.ERROR}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), cheap_device_check():
             # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
             yield
     finally:
-        notices.setLevel(level)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)
