@@ -35,6 +35,8 @@ class Classifier(pl.LightningModule):
         watched: Names of the validation loaders, in their order.
     """
 
+    _one_hot: Tensor
+
     def __init__(
         self,
         net: nn.Module,
@@ -56,6 +58,8 @@ class Classifier(pl.LightningModule):
         self.seed = seed
         self.watched = watched
         self._forward_and_loss = torch.compile(self._loss, dynamic=False) if compile else self._loss
+        # Rows of the identity are the targets: unlike F.one_hot, taking them reads no label back.
+        self.register_buffer("_one_hot", torch.eye(num_classes), persistent=False)
         self._totals = torch.zeros(3, dtype=torch.float64)
         self._logits: list[list[Tensor]] = []
         self._labels: list[list[Tensor]] = []
@@ -84,7 +88,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of the regularized batch plus the regularizer's penalty."""
         images, labels = batch
-        images, targets = self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
+        images, targets = self.regularizer.on_batch(images, self._one_hot.index_select(0, labels))
         loss, totals = self._forward_and_loss(images, targets)
         self._totals += totals
         return loss
