@@ -36,10 +36,13 @@ def ratios(above: list[Epoch], below: list[Epoch], over: str = "train", under: s
 
 def speeds(found: dict[str, list[Epoch]], train_size: int) -> str:
     """Return each contender's median speeds."""
-    lines = ["| loop | training, images/s | whole epochs, images/s |", "|---|---|---|"]
+    lines = [
+        "| loop | training, images/s | whole epochs, images/s | training, images per second of processor time |",
+        "|---|---|---|---|",
+    ]
     for name, epochs in found.items():
-        each = (round(train_size / statistics.median(epoch[key] for epoch in epochs[1:])) for key in ("train", "epoch"))
-        lines.append(f"| {name} | " + " | ".join(f"{speed:,}" for speed in each) + " |")
+        middle = (statistics.median(epoch[key] for epoch in epochs[1:]) for key in ("train", "epoch", "cpu"))
+        lines.append(f"| {name} | " + " | ".join(f"{train_size / each:,.0f}" for each in middle) + " |")
     return "\n".join(lines)
 
 
