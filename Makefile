@@ -1,6 +1,6 @@
 # RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate test test-fast lint lock methods clean
+.PHONY: help setup train demo sweep report tensorboard evaluate test test-fast lint bench lock methods clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -52,6 +52,9 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(STAMP) ## compare the speed with hand-written loops: make bench ARGS='--threads 1'
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(STAMP) ## renew requirements.lock to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock

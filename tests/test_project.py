@@ -27,7 +27,7 @@ def test_clean_touches_neither_outputs_nor_data() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["train", "demo", "sweep", "tensorboard", "evaluate", "test", "test-fast", "lint", "lock"]
+    "target", ["train", "demo", "sweep", "tensorboard", "evaluate", "test", "test-fast", "lint", "bench", "lock"]
 )
 def test_every_target_that_needs_the_environment_makes_it_first(target: str) -> None:
     rules = (ROOT / "Makefile").read_text()

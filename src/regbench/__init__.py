@@ -10,7 +10,7 @@ The rooms, in the order in which data flows through them:
 - ``regularizers``: one technique a file, named as its YAML.
 - ``classifier``: ``Classifier``, the LightningModule.
 - ``schedulers``: learning rates over time that torch lacks.
-- ``fitting``: Lightning's training loop as a library.
+- ``fitting``, ``lean``: Lightning's training loop as a library, without what a small network need not pay for.
 - ``run_folder``: what a run leaves behind, and its lock.
 - ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.
 - ``pictures``: TensorBoard's images and histograms.

@@ -36,6 +36,8 @@ class Classifier(pl.LightningModule):
         watched: Names of the validation loaders, in their order.
     """
 
+    _one_hot: Tensor
+
     def __init__(
         self,
         net: nn.Module,
@@ -59,9 +61,18 @@ class Classifier(pl.LightningModule):
         self.seed = seed
         self.watched = watched
         self._forward_and_loss = torch.compile(self._loss, dynamic=False) if compile else self._loss
+        # Rows of the identity are the targets: unlike F.one_hot, taking them reads no label back.
+        self.register_buffer("_one_hot", torch.eye(num_classes), persistent=False)
         self._totals = torch.zeros(3, dtype=torch.float64)
         self._logits: list[list[Tensor]] = []
         self._labels: list[list[Tensor]] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the name of the hook that runs, which Lightning notes some forty times a step, at once."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits `(N, C)`."""
@@ -92,7 +103,7 @@ class Classifier(pl.LightningModule):
     def regularized(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the images and targets `(N, C)` on which a batch of images and labels is trained."""
         images, labels = batch
-        return self.regularizer.on_batch(images, F.one_hot(labels, self.num_classes).float())
+        return self.regularizer.on_batch(images, self._one_hot.index_select(0, labels))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's logits."""

@@ -24,6 +24,7 @@ from regbench.construct import check_call, construct, construct_partial
 from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
 from regbench.fitting import fit
+from regbench.lean import NoProfiler
 from regbench.models import initialize
 from regbench.pictures import TrainingSamples, WeightHistograms, show_predictions
 from regbench.record import empty_results, log_hyperparameters, record_failure
@@ -35,7 +36,7 @@ _TRAINER = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
-    "log_every_n_steps": 1,
+    "log_every_n_steps": 0,
 }
 
 
@@ -171,6 +172,7 @@ def _build(
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    trainer = {"profiler": NoProfiler(), **trainer}
     make_trainer = construct_partial(trainer, pl.Trainer, "trainer", given=("logger", "callbacks", *_TRAINER))
     interval = scheduler.get("interval", "epoch")
     if interval not in {"epoch", "step"}:

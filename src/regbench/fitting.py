@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
 
+from regbench.lean import cheap_device_check, skip_empty_hooks
+
 
 def fit(make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, data: pl.LightningDataModule) -> pl.Trainer:
     """Make a trainer, train until it ends, and return it.
@@ -18,6 +20,7 @@ def fit(make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, data
     """
     with _lightning_as_a_library():
         trainer = make_trainer()
+        skip_empty_hooks(trainer, module)
         try:
             trainer.fit(module, datamodule=data)
         except SystemExit as error:
@@ -30,16 +33,19 @@ def fit(make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, data
 def _lightning_as_a_library() -> Iterator[None]:
     """Let Lightning work without its notices, and give back the signal handlers that it takes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    notices = logging.getLogger("pytorch_lightning")
-    level = notices.level
-    notices.setLevel(logging.WARNING)
+    # The compiler's notice of an nvcc without a GPU says nothing about a run on the CPU.
+    levels = {"pytorch_lightning": logging.WARNING, "torch.utils.cpp_extension": logging.ERROR}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), cheap_device_check():
             # Lightning 2.6 with torch 2.14: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
             yield
     finally:
-        notices.setLevel(level)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)

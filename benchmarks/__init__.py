@@ -1,0 +1,1 @@
+"""Speed beside hand-written loops: `python -m benchmarks` measures, README.md explains."""

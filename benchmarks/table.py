@@ -1,0 +1,29 @@
+"""Targets beside what was measured, as Markdown."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One target: a ratio or an amount of several measurements, and the bound that it must keep."""
+
+    what: str
+    values: Sequence[float]
+    bound: float
+    at_least: bool
+    unit: str = ""
+
+    def line(self) -> str:
+        """Return the row, median and spread, and whether the target is met."""
+        middle = statistics.median(self.values)
+        met = middle >= self.bound if self.at_least else middle <= self.bound
+        spread = f"{min(self.values):.2f} to {max(self.values):.2f} ({len(self.values)})"
+        bound = f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}"
+        return f"| {self.what} | {bound} | {middle:.2f}{self.unit} | {spread} | {'met' if met else '**missed**'} |"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return all rows under their heading."""
+    head = ["| target | bound | median | spread (measurements) | |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(row.line() for row in rows)])

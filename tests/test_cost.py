@@ -1,0 +1,122 @@
+"""What a step costs, in counts that do not depend on the machine; benchmarks/ measures seconds."""
+
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from regbench import experiment
+from regbench.callbacks import History
+from regbench.experiment import build, run
+from regbench.lean import cheap_device_check
+
+Composed = Callable[..., dict[str, Any]]
+STEPS = 60
+
+
+def watch_second_epoch(
+    monkeypatch: pytest.MonkeyPatch, start: Callable[[], object], stop: Callable[[], object]
+) -> None:
+    """Call `start` and `stop` around the training part of the second epoch."""
+
+    class Watched(History):
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            super().on_train_epoch_start(trainer, pl_module)
+            if trainer.current_epoch == 1:
+                start()
+
+        def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+            stop()
+            super().on_validation_start(trainer, pl_module)
+
+    monkeypatch.setattr(experiment, "History", Watched)
+
+
+def test_a_step_takes_few_calls_of_python_functions(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        calls[event] += 1
+
+    watch_second_epoch(monkeypatch, lambda: sys.setprofile(count), lambda: sys.setprofile(None))
+    size = ["dataset.train_size=1200", "dataset.batch_size=20", "trainer.max_epochs=2", "model=mlp_small"]
+    run(tmp_path, composed(*size), [])
+    # 856 with torch 2.14 and Lightning 2.6; some 400 more before empty hooks and profiler contexts were left out.
+    assert 0 < calls["call"] / STEPS < 940
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that are run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_takes_few_operators(composed: Composed) -> None:
+    classifier = build(composed()).classifier
+    optimizer = classifier.configure_optimizers()["optimizer"]
+    classifier.on_train_epoch_start()
+    images, labels = torch.rand(20, 1, 28, 28), torch.arange(20) % 10
+    for _ in range(2):  # the first step makes the optimizer's state
+        with Operators() as operators:
+            classifier.training_step((images, labels), 0).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    # 105: some twenty layers forwards and backwards, the loss, three totals; one operator updates all weights.
+    assert 0 < operators.seen.total() < 115
+    assert operators.seen["aten._fused_adam_.default"] == 1
+    # Nothing asks for a number before the epoch's end, which on a GPU would wait for the device.
+    assert not operators.seen["aten._local_scalar_dense.default"]
+
+
+def test_the_device_check_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    monkeypatch.setenv(name, "1")
+    with cheap_device_check():
+        assert name not in os.environ
+    assert os.environ[name] == "1"
+    monkeypatch.delenv(name)
+    with cheap_device_check():
+        assert name not in os.environ
+    assert name not in os.environ
+
+
+def test_a_callback_that_acts_on_batches_is_still_called(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    class Acting(History):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            seen.append(batch_idx)
+
+    monkeypatch.setattr(experiment, "History", Acting)
+    run(tmp_path, composed(), [])
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here, so nothing can wait for one")
+def test_no_step_waits_for_the_gpu(composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    watch_second_epoch(
+        monkeypatch, lambda: torch.cuda.set_sync_debug_mode("warn"), lambda: torch.cuda.set_sync_debug_mode("default")
+    )
+    size = ["dataset.train_size=1200", "dataset.batch_size=20", "trainer.max_epochs=2", "trainer.accelerator=gpu"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(tmp_path, composed(*size), [])
+    waits = [each for each in caught if "synchronizing" in str(each.message)]
+    assert len(waits) < STEPS // 10  # the epoch's order is copied once
