@@ -143,6 +143,11 @@ def read_plan(folder: Path) -> dict[str, list[str]]:
         return {"commands": [], "runs": []}
 
 
+def planned_folders(folder: Path | None) -> list[Path]:
+    """Return the run folders of a sweep; none for a run alone."""
+    return [folder / name for name in read_plan(folder)["runs"]] if folder is not None else []
+
+
 def progress(folder: Path) -> dict[str, int]:
     """Count a sweep's runs: `done`, `failed` (since the last call) and `left`."""
     names = read_plan(folder)["runs"]
