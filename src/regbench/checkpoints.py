@@ -82,7 +82,7 @@ class Checkpoints(Checkpoint):
         trainer.should_stop = trainer.should_stop or self._stopped
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Write the epoch's checkpoints, the best one first: the last one must not name a best that is not there yet."""
+        """Write the epoch's checkpoints, the best one first: the last one must not name a best that is not there."""
         self.folder.mkdir(parents=True, exist_ok=True)
         epoch = trainer.current_epoch
         following = self.folder / _NEXT

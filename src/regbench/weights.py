@@ -1,6 +1,7 @@
 """Weights as plain state dicts, read without running anything that a file may hold."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def read_tensors(path: Path, map_location: Any = "cpu") -> Any:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; expected a state dict saved by torch.save") from None
     except Exception as error:  # torch raises many kinds, by the place of the damage
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+        if re.search(r"Unsupported (global|class)|GLOBAL \S+ was not", str(error)):
             reason = "refused: it holds more than plain tensors, and loading it could run code"
         else:
             reason = "truncated or not a PyTorch file"
