@@ -45,7 +45,7 @@ def read_tensors(path: Path, map_location: Any = "cpu") -> Any:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; expected a state dict saved by torch.save") from None
     except Exception as error:  # torch raises many kinds, by the place of the damage
-        if re.search(r"Unsupported (global|class)|GLOBAL \S+ was not", str(error)):
+        if re.search(r"unsupported (global|class)", str(error), re.IGNORECASE):
             reason = "refused: it holds more than plain tensors, and loading it could run code"
         else:
             reason = "truncated or not a PyTorch file"
