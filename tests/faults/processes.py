@@ -25,7 +25,7 @@ def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     quick = [each for each in QUICK if each.split("=")[0] not in given]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *quick, *arguments],
+        [sys.executable, str(ROOT / "train.py"), *arguments, *quick],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         stdout=subprocess.PIPE,
@@ -59,9 +59,7 @@ def start_until(cwd: Path, phase: str, number: int, *arguments: str, **options: 
     (cwd / probe.ASK).write_text(f"{phase} {number}")
     process = start(cwd, *arguments, **options)
     try:
-        wait(lambda: (cwd / probe.REACHED).exists() or process.poll() is not None)
-        if process.poll() is not None:
-            raise AssertionError(f"ended before {phase} {number}: {process.communicate()}")
+        wait((cwd / probe.REACHED).exists, process)
     except BaseException:
         process.kill()
         raise
@@ -77,10 +75,12 @@ def kill_at(cwd: Path, phase: str, number: int, *arguments: str) -> None:
     assert finish(process)[0] == -signal.SIGKILL
 
 
-def wait(until: Callable[[], object], seconds: float = 120) -> None:
-    """Wait for something to come true."""
+def wait(until: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 60) -> None:
+    """Wait for something to come true while the process lives."""
     deadline = time.monotonic() + seconds
     while not until():
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"ended too early: {process.communicate()}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s in vain")
         time.sleep(0.01)
