@@ -38,7 +38,7 @@ from regbench.composition import NO_DECAY_HERE, check_choices, has_compiler
 from regbench.construct import check_call, construct, construct_partial
 from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
-from regbench.interruption import Terminated, terminable
+from regbench.interruption import CTRL_C, Terminated, terminable
 from regbench.models import initialize
 from regbench.record import empty_results, log_hyperparameters, read_config, record_failure, refuse_other_run
 from regbench.regularizers import Combined, Regularizer
@@ -246,7 +246,7 @@ def _train_and_score(
             raise Terminated from error
         except SystemExit as error:
             # Lightning ends the whole process at Ctrl-C; the run is to be recorded first.
-            raise (KeyboardInterrupt if trainer.interrupted else error) from error
+            raise (KeyboardInterrupt(CTRL_C) if trainer.interrupted else error) from error
 
     scoring = time.perf_counter()
     device = trainer.strategy.root_device

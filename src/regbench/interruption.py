@@ -12,6 +12,7 @@ from types import FrameType
 
 from regbench.run_folder import is_held
 
+CTRL_C = "stopped by Ctrl-C"
 RECORDING_SECONDS = 10.0
 
 
@@ -64,7 +65,7 @@ def stopping_workers(runs: Callable[[], list[Path]]) -> Iterator[None]:
 
     def interrupt() -> None:
         stop_workers()
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(CTRL_C)
 
     with _handling({signal.SIGTERM: terminate, signal.SIGINT: interrupt}):
         yield

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 SLOW = ["+regularizer.slow._target_=tests.faults.probe.Slow", "+regularizer.slow.seconds=0.1"]
 SWEEP = ["-m", "study=s", "hydra.launcher.n_jobs=2", "trainer.max_epochs=8"]
-STOPS = {signal.SIGTERM: (143, "stopped by SIGTERM"), signal.SIGINT: (130, "KeyboardInterrupt")}
+STOPS = {signal.SIGTERM: (143, "stopped by SIGTERM"), signal.SIGINT: (130, "stopped by Ctrl-C")}
 
 
 def statuses(study: Path) -> list[str]:
