@@ -20,7 +20,7 @@ def breaking_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     raw = tmp_path / "offered/MNIST/raw"
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 (the library's name)
+        def do_GET(self) -> None:
             content = (raw / self.path.strip("/")).read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))

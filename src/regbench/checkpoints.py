@@ -2,7 +2,6 @@
 
 import functools
 import importlib.metadata
-import io
 import shutil
 import sys
 import time
@@ -17,7 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from regbench import run_folder
 from regbench.composition import config_hash
-from regbench.weights import read_tensors
+from regbench.weights import read_tensors, write_tensors
 
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 
@@ -30,10 +29,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
         """Write the checkpoint: a reader sees the old file or the new one."""
-        # By way of memory: torch's own writer reports a full disk without saying so.
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        run_folder.replace_file(Path(path), lambda target: target.write_bytes(content.getbuffer()))
+        write_tensors(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:  # noqa: ARG002
         """Read a checkpoint; `weights_only` is true whatever is asked for.

@@ -42,7 +42,7 @@ from regbench.interruption import CTRL_C, Terminated, terminable
 from regbench.models import initialize
 from regbench.record import empty_results, log_hyperparameters, read_config, record_failure, refuse_other_run
 from regbench.regularizers import Combined, Regularizer
-from regbench.weights import load_weights
+from regbench.weights import load_weights, write_tensors
 
 # No sanity validation and nothing by batch: the networks are small, so each of these would cost more than a step.
 _TRAINER = {
@@ -258,7 +258,7 @@ def _train_and_score(
         if value is not None and not math.isfinite(value):
             raise DivergedError(f"{name} is {value} with the weights of epoch {checkpoint['epoch'] + 1}")
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
-    run_folder.replace_file(folder / run_folder.WEIGHTS, lambda target: torch.save(state, target))
+    write_tensors(folder / run_folder.WEIGHTS, state)
     write_predictions(folder / run_folder.PREDICTIONS, data, *predictions["test"])
 
     images = len(data.splits["train"].labels)

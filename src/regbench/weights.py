@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regbench.run_folder import replace_file
+
 
 def load_weights(net: nn.Module, path: Path) -> None:
     """Load a plain state dict into the network; nothing but tensors is read from the file.
@@ -50,6 +52,19 @@ def read_tensors(path: Path, map_location: Any = "cpu") -> Any:
         else:
             reason = "truncated or not a PyTorch file"
         raise ValueError(f"{path}: {reason}; expected a plain state dict") from error
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """Write what `read_tensors` reads, in one step: a reader sees the old file or the new one.
+
+    By way of memory, since torch's own writer tells of a full disk without saying so.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; the message names the file.
+    """
+    content = io.BytesIO()
+    torch.save(value, content)
+    replace_file(path, lambda target: target.write_bytes(content.getbuffer()))
 
 
 def _check_sums(content: io.BytesIO) -> None:
