@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from regbench.checkpoints import AtomicCheckpointIO
 from regbench.classifier import Classifier
 from regbench.composition import CONFIGS
 from regbench.experiment import Experiment, build, run
+from regbench.interruption import Terminated, exit_status
 from tests.bits import final_bits
 
 Composed = Callable[..., dict[str, Any]]
@@ -130,6 +132,27 @@ def test_lightnings_own_callbacks_and_a_schedule_by_step_go_on_exactly(
     adding(*others(), schedule=one_cycle)
     run(tmp_path / "broken", config, [])
     assert final_bits(tmp_path / "broken") == final_bits(tmp_path / "whole")
+
+
+class Terminate(pl.Callback):
+    """Sends this process the signal that batch systems send."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_is_an_interruption_and_its_handler_is_given_back(
+    composed: Composed, adding: Add, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    adding(Terminate())
+    with pytest.raises(Terminated, match="stopped by SIGTERM"):
+        run(tmp_path, composed("trainer.max_epochs=3"), [])
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert json.loads((tmp_path / "results.json").read_text())["status"] == "interrupted"
+    assert exit_status(Terminated()) == 143
+    assert exit_status(KeyboardInterrupt()) == 130
 
 
 class StopScoring(pl.Callback):
