@@ -139,7 +139,7 @@ def test_invalid_input_ends_in_one_line_and_no_traceback(
 ) -> None:
     tried: Counter[str] = Counter()
 
-    @settings(max_examples=25, **FUZZ)
+    @settings(max_examples=20, **FUZZ)
     @given(INVALID[kind])
     def check(overrides: list[str]) -> None:
         changed = {each.lstrip("+~").split("=")[0] for each in overrides}

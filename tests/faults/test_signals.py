@@ -94,6 +94,7 @@ def test_a_sweep_whose_parent_is_killed_is_finished_by_its_next_call(tmp_path: P
     assert status == 0, told
     assert "4 done, 0 failed, 0 left" in out
     os.killpg(process.pid, signal.SIGKILL)  # its workers linger idle
+    finish(process)
     count(record_property, "parents killed")
     count(record_property, "runs lost", 4 - statuses(study).count("finished"))
 
