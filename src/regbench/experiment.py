@@ -34,7 +34,7 @@ from regbench.checkpoints import (
     run_identity,
 )
 from regbench.classifier import Classifier
-from regbench.composition import NO_DECAY_HERE, check_choices, has_compiler
+from regbench.composition import NO_DECAY_HERE, check_choices, config_hash, has_compiler
 from regbench.construct import check_call, construct, construct_partial
 from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
@@ -164,7 +164,15 @@ def load(folder: Path) -> Trained:
         received = f"status {results.get('status')!r}" if results else f"no readable {run_folder.RESULTS}"
         raise ValueError(f"{folder}: expected the folder of a finished run, received {received}")
     config = read_config(folder)
-    experiment = build({**config, "compile": False})
+    path = folder / run_folder.CONFIG
+    if (found := config_hash(config)) != results.get("config_hash"):
+        raise ValueError(
+            f"{path}: damaged or changed: its hash is {found}, {run_folder.RESULTS} says {results.get('config_hash')}"
+        )
+    try:
+        experiment = build({**config, "compile": False})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     load_weights(experiment.classifier.net, folder / run_folder.WEIGHTS)
     return Trained(experiment.classifier.net, experiment.data, config, results)
 
