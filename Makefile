@@ -1,6 +1,6 @@
 # RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate test test-fast lint bench lock methods clean
+.PHONY: help setup train demo sweep report tensorboard evaluate test test-faults test-fast lint bench lock methods clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,11 +42,14 @@ tensorboard: $(STAMP) ## show every run in TensorBoard
 evaluate: $(STAMP) ## score a finished run again: make evaluate RUN=outputs/runs/…/seed0 (default: the newest)
 	$(BIN)/regbench evaluate $(RUN)
 
-test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n auto
+test: $(STAMP) ## run all tests but the long half of those that break things
+	$(BIN)/python -m pytest -n auto -m 'not faults'
+
+test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… draws other points
+	$(BIN)/python -m pytest -n auto -m faults tests/faults
 
 test-fast: $(STAMP) ## run the tests that take no more than a moment each
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow and not faults'
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

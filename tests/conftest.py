@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.faults.counts import pytest_terminal_summary  # noqa: F401 (a hook of pytest)
+
 ROOT = Path(__file__).parents[1]
 
 

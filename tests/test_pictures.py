@@ -47,7 +47,7 @@ def test_every_run_shows_samples_mistakes_confusions_and_calibration(
     assert set(events.Tags()["images"]) == TAGS
     for tag in TAGS:
         (event,) = events.Images(tag)
-        assert event.step == (0 if tag == "training samples" else results["best_epoch"] + 1)
+        assert event.step == (0 if tag == "training samples" else results["epochs_trained"] + 1)
         picture = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
         assert min(picture.shape[:2]) > 200
         assert picture.std() > 10

@@ -10,6 +10,7 @@ The rooms, in the order in which data flows through them:
 - ``regularizers``: one technique a file, named as its YAML.
 - ``classifier``: ``Classifier``, the LightningModule.
 - ``schedulers``: learning rates over time that torch lacks.
+- ``checkpoints``, ``interruption``: going on after a stop, to the same bits.
 - ``fitting``, ``lean``: Lightning's training loop as a library, without what a small network need not pay for.
 - ``run_folder``: what a run leaves behind, and its lock.
 - ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.

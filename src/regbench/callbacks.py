@@ -5,8 +5,10 @@ import io
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from regbench.run_folder import write_text
@@ -18,7 +20,7 @@ COLUMNS = (
 
 
 class DivergedError(RuntimeError):
-    """A loss is no longer a finite number."""
+    """A loss or a weight is no longer a finite number."""
 
 
 class History(pl.Callback):
@@ -48,11 +50,11 @@ class History(pl.Callback):
         """Take the time of the training part."""
         self._trained = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's row.
 
         Raises:
-            DivergedError: A loss of the epoch is not finite.
+            DivergedError: A metric of the epoch or a weight is not finite; the epoch leaves no row and no checkpoint.
         """
         self.evaluation_seconds += time.perf_counter() - self._trained
         # Single precision holds seven digits.
@@ -66,11 +68,24 @@ class History(pl.Callback):
         for name, value in row.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {trainer.current_epoch + 1}")
+        for name, weight in pl_module.state_dict().items():
+            if not torch.isfinite(weight).all():
+                raise DivergedError(f"the weight {name} is not finite in epoch {trainer.current_epoch + 1}")
         self.rows.append(row)
         write_text(self.path, self._table())
         if trainer.logger is not None:
             values = {name: value for name, value in row.items() if name != "epoch"}
             trainer.logger.log_metrics(values, step=trainer.current_epoch + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what goes into a checkpoint, so that a run that goes on has the rows of the epochs before it."""
+        return {"rows": self.rows, "evaluation_seconds": self.evaluation_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of a checkpoint; later ones, of which no checkpoint tells, leave the file."""
+        self.rows = [dict(row) for row in state_dict["rows"]]
+        self.evaluation_seconds = state_dict["evaluation_seconds"]
+        write_text(self.path, self._table())
 
     def _table(self) -> str:
         columns = [name for name in COLUMNS if not name.startswith("test/") or name in self.rows[0]]

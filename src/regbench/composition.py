@@ -4,6 +4,7 @@ Importing this module registers the resolvers that `configs/` uses.
 """
 
 import difflib
+import errno
 import hashlib
 import json
 import math
@@ -36,6 +37,7 @@ NO_DECAY_HERE = (
     "weight decay is a regularizer here: use regularizer=weight_decay regularizer.weight_decay.coefficient=…"
 )
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _NOT_IDENTITY = ("hydra", "seed", "study", "histograms")
 _NOT_IDENTITY_OF_DATASET = ("root", "flip")  # flip reaches the numbers by augmentation's own key alone
 _SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment")
@@ -143,6 +145,11 @@ def read_plan(folder: Path) -> dict[str, list[str]]:
         return {"commands": [], "runs": []}
 
 
+def planned_folders(folder: Path | None) -> list[Path]:
+    """Return the run folders of a sweep; none for a run alone."""
+    return [folder / name for name in read_plan(folder)["runs"]] if folder is not None else []
+
+
 def progress(folder: Path) -> dict[str, int]:
     """Count a sweep's runs: `done`, `failed` (since the last call) and `left`."""
     names = read_plan(folder)["runs"]
@@ -157,6 +164,8 @@ def progress(folder: Path) -> dict[str, int]:
 
 def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
     """Return what went wrong in one line for the user: the key, what was expected, what was received."""
+    if (refused := _file_error(error)) is not None:
+        return f"{refused.filename or 'a file of the run'}: cannot be written ({refused.strerror})"
     text = str(error) or (str(error.__cause__) if error.__cause__ else "") or type(error).__name__
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
@@ -169,6 +178,14 @@ def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
     if isinstance(error, ConfigCompositionException) and error.__cause__ is not None and len(text.split()) < 3:
         text = str(error.__cause__)
     return " ".join(text.split())
+
+
+def _file_error(error: BaseException) -> OSError | None:
+    """Return the full disk or lost permission behind another error: TensorBoard's logger hides it."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno in _DISK_ERRORS):
+        cause = cause.__cause__ or cause.__context__
+    return cause if not isinstance(error, OSError) else None
 
 
 def _planned_runs(config: DictConfig) -> list[str]:

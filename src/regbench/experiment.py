@@ -1,6 +1,6 @@
 """One run from its configuration to `results.json`."""
 
-import shutil
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,26 +10,36 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from regbench import run_folder
-from regbench.callbacks import EpochBar, History
+from regbench.callbacks import DivergedError, EpochBar, History
+from regbench.checkpoints import (
+    PREVIOUS,
+    AtomicCheckpointIO,
+    Checkpoints,
+    Start,
+    Stopwatch,
+    find_start,
+    read_checkpoint,
+    run_identity,
+)
 from regbench.classifier import Classifier
-from regbench.composition import NO_DECAY_HERE, check_choices, config_hash, has_compiler, setting_name
+from regbench.composition import NO_DECAY_HERE, check_choices, config_hash, has_compiler
 from regbench.construct import check_call, construct, construct_partial
 from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
 from regbench.fitting import fit
+from regbench.interruption import terminable
 from regbench.lean import NoProfiler
 from regbench.models import initialize
 from regbench.pictures import TrainingSamples, WeightHistograms, show_predictions
-from regbench.record import empty_results, log_hyperparameters, record_failure
+from regbench.record import empty_results, log_hyperparameters, read_config, record_failure, refuse_other_run
 from regbench.regularizers import Combined, Regularizer
-from regbench.weights import load_weights
+from regbench.weights import load_weights, write_tensors
 
 # No sanity validation and nothing by batch: the networks are small, so each of these would cost more than a step.
 _TRAINER = {
@@ -69,6 +79,8 @@ def run(
 ) -> dict[str, Any]:
     """Train and score what a configuration describes, unless the folder holds its finished run already.
 
+    A run that was stopped goes on after its last whole epoch, to the same bits as if it had not been.
+
     Args:
         folder: The run folder, made if missing. Its lock is held meanwhile.
         config: The composed configuration in plain containers.
@@ -83,13 +95,13 @@ def run(
         Exception: Whatever ended the run; `results.json` says how, and `error.txt` why.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with run_folder.hold(folder):
-        _refuse_other_run(folder, config)
+    with terminable(), run_folder.hold(folder):
+        refuse_other_run(folder, config)
         if run_folder.is_finished(folder):
             return {**(run_folder.read_results(folder) or {}), "reused": True}
-        _clear(folder)
+        run_folder.clear_outcome(folder)
         results = empty_results(config)
-        started = time.perf_counter()
+        stopwatch = Stopwatch()
         try:
             document = yaml.safe_dump(
                 {"overrides": overrides, "config": dict(config)}, sort_keys=False, allow_unicode=True
@@ -97,12 +109,33 @@ def run(
             run_folder.write_text(folder / run_folder.CONFIG, document)
             check_choices(overrides)
             experiment = build(config)
-            logger = TensorBoardLogger(folder, name="", version=run_folder.TENSORBOARD, default_hp_metric=False)
-            results |= _train_and_score(folder, experiment, logger, show_progress=show_progress)
-            results["provenance"] |= {"device": results.pop("device"), "dataset_sha256": experiment.data.sha256}
+            identity = run_identity(config)
+            start = find_start(folder, identity, validated=experiment.data.val_size > 0)
+            stopwatch.earlier = start.seconds
+            logger = TensorBoardLogger(
+                folder,
+                name="",
+                version=run_folder.TENSORBOARD,
+                default_hp_metric=False,
+                # TensorBoard forgets what was written after the checkpoint: those epochs come again.
+                purge_step=start.epochs + 1 if start.checkpoint else None,
+            )
+            checkpoints = Checkpoints(
+                folder / run_folder.CHECKPOINTS,
+                experiment.monitor if experiment.data.val_size else None,
+                identity,
+                stopwatch,
+            )
+            results |= _train_and_score(folder, experiment, logger, checkpoints, start, show_progress=show_progress)
+            results["provenance"] |= {
+                "device": results.pop("device"),
+                "dataset_sha256": experiment.data.sha256,
+                "resumed_after": start.epochs if start.checkpoint else None,
+            }
             log_hyperparameters(logger, config, results)
-            results["seconds"]["total"] = round(time.perf_counter() - started, 3)
+            results["seconds"]["total"] = round(stopwatch(), 3)
             run_folder.write_json(folder / run_folder.RESULTS, results)
+            (folder / run_folder.CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
         except BaseException as error:
             record_failure(folder, results, error)
             raise
@@ -129,8 +162,16 @@ def load(folder: Path) -> Trained:
     if results is None or results.get("status") != run_folder.FINISHED:
         received = f"status {results.get('status')!r}" if results else f"no readable {run_folder.RESULTS}"
         raise ValueError(f"{folder}: expected the folder of a finished run, received {received}")
-    config = _read_config(folder)
-    experiment = build({**config, "compile": False})
+    config = read_config(folder)
+    path = folder / run_folder.CONFIG
+    if (found := config_hash(config)) != results.get("config_hash"):
+        raise ValueError(
+            f"{path}: damaged or changed: its hash is {found}, {run_folder.RESULTS} says {results.get('config_hash')}"
+        )
+    try:
+        experiment = build({**config, "compile": False})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     load_weights(experiment.classifier.net, folder / run_folder.WEIGHTS)
     return Trained(experiment.classifier.net, experiment.data, config, results)
 
@@ -173,7 +214,9 @@ def _build(
     initialize(net, seed)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
     trainer = {"profiler": NoProfiler(), **trainer}
-    make_trainer = construct_partial(trainer, pl.Trainer, "trainer", given=("logger", "callbacks", *_TRAINER))
+    make_trainer = construct_partial(
+        trainer, pl.Trainer, "trainer", given=("logger", "callbacks", "plugins", *_TRAINER)
+    )
     interval = scheduler.get("interval", "epoch")
     if interval not in {"epoch", "step"}:
         raise ValueError(f"scheduler.interval: expected epoch or step, received {interval!r}")
@@ -204,28 +247,37 @@ def _construct_callback(node: Any, key: str, data: ImageData) -> pl.Callback:
 
 
 def _train_and_score(
-    folder: Path, experiment: Experiment, logger: TensorBoardLogger, *, show_progress: bool
+    folder: Path,
+    experiment: Experiment,
+    logger: TensorBoardLogger,
+    checkpoints: Checkpoints,
+    start: Start,
+    *,
+    show_progress: bool,
 ) -> dict[str, Any]:
     torch.set_num_threads(experiment.threads)
     # Graphs of other runs in this process count against the compiler's limit of variants.
     torch.compiler.reset()
     data, classifier = experiment.data, experiment.classifier
     history = History(folder / run_folder.HISTORY)
-    checkpoints = _checkpoints(folder, experiment)
     shown = [*([WeightHistograms()] if experiment.histograms else []), *([EpochBar()] if show_progress else [])]
     callbacks = [history, *experiment.callbacks, checkpoints, TrainingSamples(), *shown]
-    trainer = fit(lambda: experiment.make_trainer(logger=logger, callbacks=callbacks, **_TRAINER), classifier, data)
+    given = {"logger": logger, "callbacks": callbacks, "plugins": [AtomicCheckpointIO()], **_TRAINER}
+    trainer = fit(lambda: experiment.make_trainer(**given), classifier, data, start.checkpoint)
 
     scoring = time.perf_counter()
     device = trainer.strategy.root_device
-    checkpoint = torch.load(checkpoints.best_model_path, map_location=device, weights_only=True)
+    checkpoint = read_checkpoint(checkpoints.chosen, device)
     classifier.load_state_dict(checkpoint["state_dict"])
     predictions = predict_splits(classifier.net.to(device), data)
     metrics = score_splits(predictions)
+    for name, value in metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise DivergedError(f"{name} is {value} with the weights of epoch {checkpoint['epoch'] + 1}")
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
-    run_folder.replace_file(folder / run_folder.WEIGHTS, lambda target: torch.save(state, target))
+    write_tensors(folder / run_folder.WEIGHTS, state)
     write_predictions(folder / run_folder.PREDICTIONS, data, *predictions["test"])
-    show_predictions(logger, data, *predictions["test"], step=int(checkpoint["epoch"]) + 1)
+    show_predictions(logger, data, *predictions["test"], step=len(history.rows) + 1)
 
     images = len(data.splits["train"].labels)
     seconds = sum(row["seconds"] for row in history.rows)
@@ -243,48 +295,3 @@ def _train_and_score(
         "seconds": {"train": round(seconds, 3), "evaluate": round(evaluation, 3), "total": None},
         "images_per_second": round(images * len(history.rows) / seconds, 1),
     }
-
-
-def _checkpoints(folder: Path, experiment: Experiment) -> ModelCheckpoint:
-    """Keep the last epoch's checkpoint and, where there is validation, the first best one."""
-    monitor = experiment.monitor if experiment.data.val_size else None
-    return ModelCheckpoint(
-        dirpath=folder / run_folder.CHECKPOINTS,
-        filename="best" if monitor else "last",
-        monitor=monitor,
-        mode="min" if monitor == "val/loss" else "max",
-        save_last=True if monitor else None,
-        enable_version_counter=False,
-    )
-
-
-def _refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds the run of another configuration or seed."""
-    if not (folder / run_folder.CONFIG).exists():
-        return
-    there = _read_config(folder)
-    held, asked = ((config_hash(each), each.get("seed")) for each in (there, config))
-    if held != asked:
-        raise ValueError(
-            f"hydra.run.dir={folder}: holds the run of another configuration ({setting_name(there)}-{held[0]} "
-            f"seed {held[1]}), asked for {setting_name(config)}-{asked[0]} seed {asked[1]}; give another folder"
-        )
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / run_folder.CONFIG
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: missing or damaged; delete the folder to run anew") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: expected keys and values under config, received {type(config).__name__}")
-    return config
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an unfinished run left: a run starts from its beginning."""
-    for name in (run_folder.RESULTS, run_folder.ERROR, run_folder.HISTORY, run_folder.PREDICTIONS):
-        (folder / name).unlink(missing_ok=True)
-    for name in (run_folder.CHECKPOINTS, run_folder.TENSORBOARD):
-        shutil.rmtree(folder / name, ignore_errors=True)

@@ -6,26 +6,43 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from regbench.interruption import CTRL_C, Terminated
 from regbench.lean import cheap_device_check, skip_empty_hooks
 
 
-def fit(make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, data: pl.LightningDataModule) -> pl.Trainer:
+def fit(
+    make_trainer: Callable[[], pl.Trainer],
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    checkpoint: Path | None = None,
+) -> pl.Trainer:
     """Make a trainer, train until it ends, and return it.
+
+    Args:
+        make_trainer: Called without Lightning's notices.
+        module: What is trained.
+        data: On what.
+        checkpoint: Where training goes on; from its beginning if there is none.
 
     Raises:
         KeyboardInterrupt: The user pressed Ctrl-C.
+        Terminated: The process was told to end by SIGTERM.
     """
     with _lightning_as_a_library():
         trainer = make_trainer()
         skip_empty_hooks(trainer, module)
         try:
-            trainer.fit(module, datamodule=data)
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except SIGTERMException as error:
+            raise Terminated from error
         except SystemExit as error:
             # Lightning ends the whole process at Ctrl-C; the run is to be recorded first.
-            raise (KeyboardInterrupt if trainer.interrupted else error) from error
+            raise (KeyboardInterrupt(CTRL_C) if trainer.interrupted else error) from error
     return trainer
 
 

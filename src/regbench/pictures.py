@@ -32,7 +32,7 @@ class TrainingSamples(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the batch that training is about to begin with, without taking from its random stream."""
         data, logger = trainer.datamodule, trainer.logger  # type: ignore[attr-defined]
-        if not (
+        if trainer.current_epoch > 0 or not (  # a run that goes on has shown it already
             isinstance(pl_module, Classifier) and isinstance(data, ImageData) and isinstance(logger, TensorBoardLogger)
         ):
             return
@@ -61,7 +61,7 @@ def show_predictions(logger: TensorBoardLogger, data: ImageData, logits: Tensor,
         data: Whose test split was predicted.
         logits: `(N, C)`.
         labels: `(N,)`.
-        step: The chosen epoch, counted from 1.
+        step: One after the last epoch: a run that was stopped before its end and goes on shows them anew.
     """
     probabilities = logits.softmax(1)
     confidence, answers = probabilities.max(1)

@@ -24,26 +24,43 @@ SWEEP = "sweep.json"
 
 FINISHED, FAILED, INTERRUPTED, DIVERGED = "finished", "failed", "interrupted", "diverged"
 
-_LOCK, _HOLDER = ".lock", ".holder"
+_LOCK, _HOLDER, _TEMPORARY = ".lock", ".holder", ".tmp"
 
 
 def replace_file(target: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `target`, then put it in place in one step.
 
     A reader sees the old file or the new one, never a part; a failed write leaves the old one.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; the message names the file.
     """
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=_TEMPORARY)
+        temporary = Path(name)
+        os.close(handle)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):  # the error that counts is the first
+                temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.strerror:
+            raise OSError(f"{target}: cannot be written ({error.strerror})") from error
         raise
+
+
+def clear_outcome(folder: Path) -> None:
+    """Remove how an earlier call ended, and the temporary files that a killed process left."""
+    for name in (RESULTS, ERROR, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
+    for place in (folder, folder / CHECKPOINTS):
+        for path in place.glob(f".*{_TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -89,6 +106,11 @@ def hold(folder: Path) -> Iterator[None]:
     finally:
         (folder / _HOLDER).unlink(missing_ok=True)
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a process works on the run, or was killed at it."""
+    return (folder / _HOLDER).exists()
 
 
 def _holder(folder: Path) -> str:

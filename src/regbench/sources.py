@@ -86,11 +86,10 @@ class TorchvisionIDX(Source):
         raw = root / self.dataset.__name__ / "raw"
         try:
             raw.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(raw / ".lock")
-            lock.acquire()
+            held = FileLock(raw / ".lock").acquire()
         except OSError as error:
             raise OSError(f"dataset.root={root}: cannot be written ({error.strerror}); give another folder") from None
-        with lock:
+        with held:
             self._extract(root, raw)
             self._verify(raw)
             train, test = (self.dataset(root, train=train) for train in (True, False))

@@ -53,6 +53,8 @@ def print_sweep(folder: Path, counts: Mapping[str, int]) -> None:
     print(f"{folder}: {_counts(counts)}")
     if counts["failed"]:
         print(f"what failed is told by {ERROR} and {RESULTS} in its folder; the same command runs what is missing")
+    elif counts["left"]:
+        print("the same command runs what is left; runs that were stopped go on after their last whole epoch")
 
 
 def print_summary(layers: Sequence["Layer"]) -> None:

@@ -1,0 +1,86 @@
+"""Real processes of `train.py`, and what a test does to them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+from tests.faults import probe
+
+QUICK = ["dataset=digits", "dataset.train_size=200", "threads=1", "compile=false"]
+PROBE = "+regularizer.probe._target_=tests.faults.probe.Probe"
+FOLDER = "hydra.run.dir=run"
+
+
+def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start `train.py` in a process group of its own; later arguments replace the quick ones of the same key."""
+    cwd.mkdir(exist_ok=True)
+    given = {each.split("=")[0] for each in arguments}
+    quick = [each for each in QUICK if each.split("=")[0] not in given]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments, *quick],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 180) -> tuple[int, str, str]:
+    """Wait for the end; return the exit status and what was printed."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err
+
+
+def train(cwd: Path, *arguments: str, **options: Any) -> tuple[int, str, str]:
+    """Run `train.py` to its end."""
+    return finish(start(cwd, *arguments, **options))
+
+
+def start_until(cwd: Path, phase: str, number: int, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start `train.py` and return once its probe waits at the asked point."""
+    cwd.mkdir(exist_ok=True)
+    for name in (probe.REACHED, probe.GO_ON):
+        (cwd / name).unlink(missing_ok=True)
+    (cwd / probe.ASK).write_text(f"{phase} {number}")
+    process = start(cwd, *arguments, **options)
+    try:
+        wait((cwd / probe.REACHED).exists, process)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        (cwd / probe.ASK).unlink()
+    return process
+
+
+def kill_at(cwd: Path, phase: str, number: int, *arguments: str) -> None:
+    """Kill a process of `train.py` at a point of its run."""
+    process = start_until(cwd, phase, number, *arguments)
+    process.kill()
+    assert finish(process)[0] == -signal.SIGKILL
+
+
+def wait(until: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 60) -> None:
+    """Wait for something to come true while the process lives."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"ended too early: {process.communicate()}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain")
+        time.sleep(0.01)

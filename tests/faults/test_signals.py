@@ -1,0 +1,147 @@
+"""SIGTERM, Ctrl-C and killed workers: what is recorded, what is said, and that no run of a sweep is lost."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bits import final_bits
+from tests.faults.counts import count
+from tests.faults.processes import FOLDER, PROBE, finish, start, start_until, train, wait
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+SLOW = ["+regularizer.slow._target_=tests.faults.probe.Slow", "+regularizer.slow.seconds=0.1"]
+SWEEP = ["-m", "study=s", "hydra.launcher.n_jobs=2", "trainer.max_epochs=8"]
+STOPS = {signal.SIGTERM: (143, "stopped by SIGTERM"), signal.SIGINT: (130, "stopped by Ctrl-C")}
+
+
+def statuses(study: Path) -> list[str]:
+    return sorted(json.loads(path.read_text())["status"] for path in study.rglob("results.json"))
+
+
+def held(study: Path) -> list[int]:
+    """The processes that work on the study's runs."""
+    found = []
+    for path in study.rglob(".holder"):
+        if match := re.match(r"process (\d+) on ", path.read_text()):
+            found.append(int(match[1]))
+    return found
+
+
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+@pytest.mark.parametrize("phase", ["training", "validation", "checkpoint", "results"])
+def test_a_stopped_run_says_so_and_goes_on(
+    number: signal.Signals, phase: str, tmp_path: Path, record_property: Any
+) -> None:
+    arguments = ["regularizer=[batchnorm,dropout]", "trainer.max_epochs=3", PROBE, FOLDER]
+    process = start_until(tmp_path, phase, 6, *arguments)
+    process.send_signal(number)
+    status, out, told = finish(process)
+    expected, reason = STOPS[number]
+    assert status == expected
+    assert told.splitlines()[-1] == f"run: {reason}; the same command goes on from here"
+    assert "Traceback" not in out + told
+    assert json.loads((tmp_path / "run/results.json").read_text())["status"] == "interrupted"
+    assert not list(tmp_path.rglob("*.tmp"))
+    status, _, told = train(tmp_path, *arguments)
+    assert status == 0, told
+    assert train(tmp_path / "whole", *arguments)[0] == 0
+    assert final_bits(tmp_path / "run") == final_bits(tmp_path / "whole/run")
+    count(record_property, f"stops by {number.name} survived in {phase}")
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["parent", "group"])
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+def test_a_stopped_sweep_says_what_is_left_and_goes_on(
+    number: signal.Signals, group: bool, tmp_path: Path, record_property: Any
+) -> None:
+    study = tmp_path / "outputs/sweeps/s"
+    arguments = [*SWEEP, *SLOW, "seed=range(5)"]
+    process = start(tmp_path, *arguments)
+    wait(lambda: len(list(study.rglob("last.ckpt"))) >= 2 and len(held(study)) == 2, process)
+    workers = held(study)
+    (os.killpg if group else os.kill)(process.pid, number)
+    status, out, told = finish(process)
+    assert status == STOPS[number][0], told
+    done = statuses(study).count("finished")
+    assert statuses(study).count("interrupted") == 2, (out, told)
+    assert f"outputs/sweeps/s: {done} done, 0 failed, {5 - done} left" in out
+    assert "Traceback" not in out + told
+    wait(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), seconds=30)
+    assert len(statuses(study)) == done + 2
+    status, out, told = train(tmp_path, *arguments)
+    assert status == 0, told
+    assert "5 done, 0 failed, 0 left" in out
+    assert "goes on after epoch" in told
+    count(record_property, f"sweeps stopped by {number.name}")
+    count(record_property, "runs lost", 5 - statuses(study).count("finished"))
+
+
+def test_a_sweep_whose_parent_is_killed_is_finished_by_its_next_call(tmp_path: Path, record_property: Any) -> None:
+    study = tmp_path / "outputs/sweeps/s"
+    arguments = [*SWEEP, *SLOW, "seed=range(4)"]
+    process = start(tmp_path, *arguments)
+    wait(lambda: len(held(study)) == 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    again = start(tmp_path, *arguments)  # while the orphaned workers may still be at it
+    status, out, told = finish(again)
+    assert status == 0, told
+    assert "4 done, 0 failed, 0 left" in out
+    os.killpg(process.pid, signal.SIGKILL)  # its workers linger idle
+    finish(process)
+    count(record_property, "parents killed")
+    count(record_property, "runs lost", 4 - statuses(study).count("finished"))
+
+
+def test_a_killed_worker_costs_no_run(tmp_path: Path, record_property: Any) -> None:
+    study = tmp_path / "outputs/sweeps/s"
+    process = start(tmp_path, *SWEEP, *SLOW, "seed=range(6)")
+    wait(lambda: len(list(study.rglob("last.ckpt"))) >= 2 and len(held(study)) == 2, process)
+    os.kill(held(study)[0], signal.SIGKILL)
+    status, out, told = finish(process)
+    assert status == 0, told
+    assert re.search(r"a worker was killed: \d runs go on, \d are tried again after them", told)
+    assert "goes on after epoch" in told
+    assert "6 done, 0 failed, 0 left" in out
+    assert statuses(study) == ["finished"] * 6
+    count(record_property, "workers killed")
+    count(record_property, "runs lost", 6 - statuses(study).count("finished"))
+
+
+def test_runs_that_always_kill_their_worker_cost_no_other_run(tmp_path: Path, record_property: Any) -> None:
+    study = tmp_path / "outputs/sweeps/s"
+    deadly = ["+regularizer.deadly._target_=tests.faults.probe.Deadly", "+regularizer.deadly.seconds=0.02"]
+    process = start(tmp_path, *SWEEP, *deadly, "+regularizer.deadly.dies=true,false", "seed=range(3)")
+    status, out, told = finish(process)
+    assert status == 1
+    assert statuses(study) == ["finished"] * 3, told
+    assert "3 done, 0 failed, 3 left" in out
+    assert len(re.findall(r"seed\d: its worker was killed twice; left", told)) == 3
+    assert "Traceback" not in out + told
+    count(record_property, "workers killed", 6)
+    count(record_property, "runs lost", 3 - statuses(study).count("finished"))
+
+
+def test_two_processes_on_one_run_train_it_once_and_a_dead_ones_lock_is_taken_over(
+    tmp_path: Path, record_property: Any
+) -> None:
+    arguments = ["trainer.max_epochs=3", PROBE, FOLDER]
+    first = start_until(tmp_path, "training", 5, *arguments)
+    second = start(tmp_path, *arguments)
+    lines = iter(second.stderr or ())
+    waiting = next(lines)
+    assert re.fullmatch(rf"waiting for run: process {first.pid} on \S+ works on it\n", waiting)
+    time.sleep(0.2)
+    assert second.poll() is None
+    first.kill()
+    finish(first)
+    status, _, told = finish(second)
+    assert status == 0, told
+    assert "run: goes on after epoch 1" in told
+    count(record_property, "locks of dead processes taken over")
