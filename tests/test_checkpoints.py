@@ -172,7 +172,7 @@ def test_a_training_that_ended_early_stays_ended(composed: Composed, adding: Add
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, config, [])
     adding(early())
-    assert run(tmp_path, config, [])["epochs"] == 3
+    assert run(tmp_path, config, [])["epochs_trained"] == 3
 
 
 def stopped_after(epochs: int, folder: Path, config: dict[str, Any], adding: Add) -> None:
