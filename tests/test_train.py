@@ -72,7 +72,7 @@ def test_a_run_goes_where_it_is_told_and_refuses_anothers_folder(train: Train, t
 
 
 BAD = [
-    (["regularizer=dropuot"], r"regularizer: expected one of batchnorm, dropout.*received 'dropuot'"),
+    (["regularizer=dropuot"], r"regularizer: expected one of .*batchnorm, .*dropout.*received 'dropuot'"),
     (["dataset=cifar"], r"dataset: expected one of digits.*received 'cifar'"),
     (["trainer.max_epoch=1"], r"trainer\.max_epoch: no such key \(did you mean max_epochs\?\)"),
     (["regularizer=dropout", "regularizer.dropout.q=1"], r"regularizer\.dropout\.q: no such key; expected one of p"),
@@ -84,7 +84,7 @@ BAD = [
         ["regularizer=weight_decay", "regularizer.weight_decay.coefficient=-1"],
         r"regularizer\.weight_decay: coefficient must be at least 0",
     ),
-    (["regularizer=[dropout,dropout]"], r"regularizer=\[dropout,dropout\]: expected each regularizer once"),
+    (["regularizer=[dropout,dropout]"], r"regularizer=\[dropout,dropout\]: expected each of regularizer once"),
     (["model=[lenet5,mlp]"], r"model=\[lenet5,mlp\]: expected one option of model"),
     (["dataset.batch_size=0"], r"dataset: batch_size must be at least 1, received 0"),
     (["dataset.val_size=2000"], r"dataset: val_size must be from 0 to 1436.*received 2000"),
@@ -188,7 +188,7 @@ def test_help_explains_the_groups_and_shows_examples(train: Train) -> None:
     ended = train("--help")
     assert ended.status == 0
     for part in (
-        "regularizer: batchnorm, dropout",
+        "regularizer: augmentation, batchnorm, cutout, dropout",
         "dataset: digits, fashion_mnist, mnist",
         "-m regularizer=none",
         "max_epochs",
