@@ -5,7 +5,7 @@ import pytest
 from regbench.study import load
 from regbench.study.axes import comparisons, strength_axes
 
-from .synthetic import write_study
+from .synthetic import write_run, write_study
 
 
 def labels(path: Path) -> list[str]:
@@ -203,3 +203,25 @@ def test_a_combinations_strength_has_no_baseline_at_zero(tmp_path: Path) -> None
     settings = {f"dropout+weight_decay dropout.p={p}": 0.9 for p in (0.1, 0.3, 0.5)}
     (axis,) = strength_axes(load(write_study(tmp_path / "study", settings | {"none": 0.9}, range(1), epochs=1)))
     assert axis.values == (0.1, 0.3, 0.5)
+
+
+def test_callbacks_are_one_axis_named_with_their_arguments(tmp_path: Path) -> None:
+    """Each has arguments that the others lack, and none has no value: they must not split families any further."""
+    study = tmp_path / "study"
+    ema = {"ema": {"_target_": "x.EMA", "decay": 0.99}}
+    for seed in range(3):
+        for setting in ("none", "dropout"):
+            write_run(study, setting, seed=seed, epochs=2, overrides={"callbacks": {}, "histograms": False})
+            write_run(study, setting, seed=seed, epochs=2, overrides={"callbacks": ema, "histograms": True})
+    families = comparisons(load(study))
+    assert [family.labels for family in families] == [("none", "dropout")] * 2
+    assert sorted(family.where["config/callbacks"] for family in families) == ["ema (decay=0.99)", "none"]
+
+
+def test_callbacks_alone_are_compared_with_none(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    for seed in range(3):
+        for callbacks in ({}, {"ema": {"_target_": "x.EMA", "decay": 0.99}}):
+            write_run(study, "dropout", seed=seed, epochs=2, overrides={"callbacks": callbacks})
+    (family,) = comparisons(load(study))
+    assert family.labels == ("none", "ema (decay=0.99)")

@@ -24,7 +24,7 @@ REGULARIZER = "config/regularizer."
 _AXES = ["dataset", "model", "optimizer", "scheduler", "train_size", "epochs"]
 # Configuration values that no comparison needs: they have columns of their own, or change no result.
 NOT_AXES = {
-    *("seed", "study", "threads", "compile", "track_test", "regularizer"),
+    *("seed", "study", "threads", "compile", "track_test", "histograms", "regularizer"),
     *("dataset.root", "dataset.split_seed", "dataset.train_size", "trainer.max_epochs"),
 }
 # More data is better and more epochs cost more, so there is nothing to pick.

@@ -117,14 +117,26 @@ def read_sweep(path: Path) -> tuple[list[str], list[str]]:
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give a configuration's values by dotted key; lists and empty groups as JSON text."""
+    """Give a configuration's values by dotted key; lists and empty groups as JSON text, callbacks as one text."""
     for key, value in config.items():
-        if isinstance(value, dict) and value:
+        if key == "callbacks" and not prefix and isinstance(value, dict):
+            yield key, _callbacks(value)
+        elif isinstance(value, dict) and value:
             yield from flatten(value, f"{prefix}{key}.")
         elif isinstance(value, list | dict):
             yield f"{prefix}{key}", json.dumps(value, default=str)
         else:
             yield f"{prefix}{key}", value
+
+
+def _callbacks(config: dict[str, Any]) -> str:
+    """Name the callbacks with their arguments: one value, since none of them has a place where others have not."""
+    texts = []
+    for name, node in sorted(config.items()):
+        arguments = node if isinstance(node, dict) else {}
+        shown = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "_target_")
+        texts.append(f"{name} ({shown})" if shown else name)
+    return " + ".join(texts) or "none"
 
 
 def unflatten(values: dict[str, Any]) -> dict[str, Any]:
