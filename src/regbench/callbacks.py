@@ -41,12 +41,12 @@ class History(pl.Callback):
         self._started = 0.0
         self._trained = 0.0
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock; the schedule moves on before the epoch ends, so the rate is taken here."""
         self._rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         self._started = time.perf_counter()
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the time of the training part."""
         self._trained = time.perf_counter()
 
@@ -108,12 +108,12 @@ class EpochBar(pl.Callback):
             TimeRemainingColumn(),
         )
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar."""
         self._task = self._bar.add_task("fit", total=trainer.max_epochs, numbers="")
         self._bar.start()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move it on by an epoch."""
         metrics = trainer.callback_metrics
         numbers = f"loss {metrics['train/objective']:.4f}"
@@ -121,6 +121,6 @@ class EpochBar(pl.Callback):
             numbers += f"  val acc {metrics['val/acc']:.2%}"
         self._bar.update(self._task, advance=1, numbers=numbers)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave it as it stands, also after an error."""
         self._bar.stop()

@@ -26,11 +26,11 @@ _RUN = "run"  # the key of what is ours in Lightning's checkpoint
 class AtomicCheckpointIO(CheckpointIO):
     """Replaces checkpoints in one step, and reads nothing but tensors and plain values from them."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the checkpoint: a reader sees the old file or the new one."""
         write_tensors(Path(path), checkpoint)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:  # noqa: ARG002
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint; `weights_only` is true whatever is asked for.
 
         Raises:
@@ -72,11 +72,11 @@ class Checkpoints(Checkpoint):
         """The checkpoint that a finished run is scored with."""
         return self.folder / (BEST if self.monitor else LAST)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stay stopped where a callback had ended the training before the process did: Lightning forgets it."""
         trainer.should_stop = trainer.should_stop or self._stopped
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's checkpoints, the best one first: the last one must not name a best that is not there."""
         self.folder.mkdir(parents=True, exist_ok=True)
         epoch = trainer.current_epoch
@@ -96,7 +96,7 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self,
         trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
+        pl_module: pl.LightningModule,
         checkpoint: dict[str, Any],
     ) -> None:
         """Add whose run it is, how far it is and what is best so far."""
@@ -111,8 +111,8 @@ class Checkpoints(Checkpoint):
 
     def on_load_checkpoint(
         self,
-        trainer: pl.Trainer,  # noqa: ARG002
-        pl_module: pl.LightningModule,  # noqa: ARG002
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
         checkpoint: dict[str, Any],
     ) -> None:
         """Take up what was best so far."""

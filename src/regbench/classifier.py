@@ -89,7 +89,7 @@ class Classifier(pl.LightningModule):
         self.seed_epoch(self.current_epoch)
         self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of the regularized batch plus the regularizer's penalty."""
         images, targets = self.regularized(batch)
         loss, totals = self._forward_and_loss(images, targets)
@@ -110,7 +110,7 @@ class Classifier(pl.LightningModule):
         self._logits = [[] for _ in self.watched]
         self._labels = [[] for _ in self.watched]
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Keep a batch's logits, computed in evaluation mode."""
         images, labels = batch
         self._logits[dataloader_idx].append(self.net(images))

@@ -114,7 +114,7 @@ class Sweep(Callback):
 
     folder: Path | None = None
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002 (Hydra's interface)
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose every run's name and add it to `sweep.json`."""
         try:
             names = _planned_runs(config)

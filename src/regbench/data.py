@@ -141,7 +141,7 @@ class ImageData(pl.LightningDataModule):
         self.sha256: str | None = None
         self.splits: dict[str, Split] = {}
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 (all splits are made at once)
+    def setup(self, stage: str | None = None) -> None:
         """Read, split and resize once, onto the training device.
 
         Raises:
@@ -190,7 +190,7 @@ class ImageData(pl.LightningDataModule):
         chosen = self.splits["train"].first(PROBE_SIZE) if split == "probe" else self.splits[split]
         return Batches(chosen, EVALUATION_BATCH)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Return the batch as it is: the splits are on the device already."""
         return batch
 

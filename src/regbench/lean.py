@@ -19,7 +19,7 @@ _NOTHING = contextlib.nullcontext()
 class NoProfiler(PassThroughProfiler):
     """Profiles nothing, without a generator for each of some thirty measured actions a step."""
 
-    def profile(self, action_name: str) -> Any:  # noqa: ARG002 (Lightning's interface)
+    def profile(self, action_name: str) -> Any:
         """Return a context that does nothing."""
         return _NOTHING
 

@@ -152,7 +152,7 @@ class Digits(Source):
     test_size = 360
     test_seed = 1797
 
-    def read(self, root: Path) -> Arrays:  # noqa: ARG002 (nothing is kept on disk)
+    def read(self, root: Path) -> Arrays:
         """Return 1,437 training and 360 test images."""
         from sklearn.datasets import load_digits
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class Regularizer:
     """Does nothing: this is "none". A technique overrides the hooks that it needs."""
 
-    def before_activation(self, features: int, dims: int) -> list[nn.Module]:  # noqa: ARG002 (techniques use them)
+    def before_activation(self, features: int, dims: int) -> list[nn.Module]:
         """Return layers to put between a hidden linear layer and its activation.
 
         Args:
@@ -17,11 +17,11 @@ class Regularizer:
         """
         return []
 
-    def after_activation(self, features: int, dims: int) -> list[nn.Module]:  # noqa: ARG002
+    def after_activation(self, features: int, dims: int) -> list[nn.Module]:
         """Return layers to put after a hidden activation; arguments as in `before_activation`."""
         return []
 
-    def decay(self, name: str, parameter: nn.Parameter) -> float:  # noqa: ARG002
+    def decay(self, name: str, parameter: nn.Parameter) -> float:
         """Return the weight decay of a parameter, at least 0, for its optimizer's group."""
         return 0.0
 
@@ -34,7 +34,7 @@ class Regularizer:
         """
         return images, targets
 
-    def penalty(self, net: nn.Module) -> Tensor | float:  # noqa: ARG002
+    def penalty(self, net: nn.Module) -> Tensor | float:
         """Return a scalar to add to the training loss of each batch."""
         return 0.0
 

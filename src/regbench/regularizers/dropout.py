@@ -36,7 +36,7 @@ class Dropout(Regularizer):
         self.p = p
         self.layers = layers
 
-    def after_activation(self, features: int, dims: int) -> list[nn.Module]:  # noqa: ARG002
+    def after_activation(self, features: int, dims: int) -> list[nn.Module]:
         """Return one dropout layer where the technique acts."""
         acts = self.p > 0 and (self.layers == "all" or dims == 0)
         return [nn.Dropout(self.p)] if acts else []

@@ -39,7 +39,7 @@ class GaussianNoise(Regularizer):
         self.std = std
         self.layers = layers
 
-    def after_activation(self, features: int, dims: int) -> list[nn.Module]:  # noqa: ARG002
+    def after_activation(self, features: int, dims: int) -> list[nn.Module]:
         """Return one noise layer where the technique acts."""
         acts = self.std > 0 and (self.layers == "all" or dims == 0)
         return [AddNoise(self.std)] if acts else []

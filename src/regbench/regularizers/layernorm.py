@@ -32,6 +32,6 @@ class LayerNorm(Regularizer):
             raise ValueError(f"eps must be above 0 and finite, received {eps}")
         self.eps = eps
 
-    def before_activation(self, features: int, dims: int) -> list[nn.Module]:  # noqa: ARG002 (one form fits all)
+    def before_activation(self, features: int, dims: int) -> list[nn.Module]:
         """Return one layer that treats all features as one group."""
         return [nn.GroupNorm(1, features, eps=self.eps)]

@@ -37,6 +37,6 @@ class WeightDecay(Regularizer):
         self.coefficient = coefficient
         self.parameters = parameters
 
-    def decay(self, name: str, parameter: nn.Parameter) -> float:  # noqa: ARG002
+    def decay(self, name: str, parameter: nn.Parameter) -> float:
         """Return λ for the parameters on which the technique acts."""
         return self.coefficient if self.parameters == "all" or parameter.ndim >= 2 else 0.0
