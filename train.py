@@ -21,7 +21,9 @@ def train(config: DictConfig) -> None:
     from regbench import experiment, terminal
 
     job = HydraConfig.get()
-    folder = Path(os.path.relpath(job.runtime.output_dir))
+    folder = Path(job.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     sweep = Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
     show_progress = sweep is None and sys.stdout.isatty()
     in_worker = sweep is not None and Sweep.folder is None
