@@ -76,7 +76,7 @@ class Classifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits `(N, C)`."""
-        return self.net(images)  # type: ignore[no-any-return]
+        return self.net(images)  # type: ignore[no-any-return]  # nn.Module's call is untyped
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over the regularizer's parameter groups, and its schedule."""

@@ -35,7 +35,7 @@ def construct(node: Any, slot: type[T], key: str, **given: Any) -> T:
     """
     target, arguments = _prepare(node, slot, key, given)
     try:
-        return target(**arguments, **given)  # type: ignore[no-any-return]
+        return target(**arguments, **given)  # type: ignore[no-any-return]  # resolved at run time
     except Exception as error:  # a foreign constructor may raise anything
         raise ValueError(f"{key}: {_one_line(error)}") from error
 
@@ -46,7 +46,7 @@ def construct_partial(node: Any, slot: type[T], key: str, given: tuple[str, ...]
 
     def build(**late: Any) -> T:
         try:
-            return target(**late, **arguments)  # type: ignore[no-any-return]
+            return target(**late, **arguments)  # type: ignore[no-any-return]  # resolved at run time
         except Exception as error:  # a foreign constructor may raise anything
             raise ValueError(f"{key}: {_one_line(error)}") from error
 
@@ -112,7 +112,7 @@ def _resolve(name: str, slot: type, key: str) -> Any:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotations; a foreign class whose annotations cannot be resolved is checked by itself alone."""
     if isinstance(function, type):
-        function = function.__init__  # type: ignore[misc]
+        function = function.__init__  # type: ignore[misc]  # of the very class
     function = inspect.unwrap(function)
     try:
         return typing.get_type_hints(function)

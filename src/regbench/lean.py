@@ -30,7 +30,7 @@ def skip_empty_hooks(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     It calls a hook only if it is callable, but else enters it with all ceremony even if there is nothing in it.
     """
     owners: list[tuple[Any, type]] = [(module, pl.LightningModule)]
-    owners += [(callback, pl.Callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    owners += [(callback, pl.Callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]  # set at run time
     for owner, base in owners:
         for hook in STEP_HOOKS:
             if getattr(type(owner), hook) is getattr(base, hook):

@@ -31,7 +31,7 @@ class TrainingSamples(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the batch that training is about to begin with, without taking from its random stream."""
-        data, logger = trainer.datamodule, trainer.logger  # type: ignore[attr-defined]
+        data, logger = trainer.datamodule, trainer.logger  # type: ignore[attr-defined]  # set at run time
         if trainer.current_epoch > 0 or not (  # a run that goes on has shown it already
             isinstance(pl_module, Classifier) and isinstance(data, ImageData) and isinstance(logger, TensorBoardLogger)
         ):
@@ -157,6 +157,6 @@ def _blend(shares: Tensor, classes: Sequence[str]) -> str:
 
 def _show(logger: TensorBoardLogger, tag: str, figure: Figure, step: int) -> None:
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+    canvas.draw()  # type: ignore[no-untyped-call]  # no types
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]  # no types
     logger.experiment.add_image(tag, pixels, step, dataformats="HWC")

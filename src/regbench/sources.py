@@ -173,7 +173,7 @@ def _is_idx_set(candidate: Any) -> bool:
     return (
         isinstance(candidate, type)
         and issubclass(candidate, MNIST)
-        and candidate.__init__ is MNIST.__init__  # type: ignore[misc]
+        and candidate.__init__ is MNIST.__init__  # type: ignore[misc]  # of the very class
         and "resources" in vars(candidate)
     )
 
