@@ -146,7 +146,7 @@ def test_dropout_keeps_the_expectation_in_training_and_is_the_identity_in_evalua
 
 
 def test_weight_decay_acts_on_weights_alone_by_default_and_on_everything_by_option() -> None:
-    net = lenet5(BatchNorm(0.1, 1e-5))
+    net = lenet5(BatchNorm(0.1, 1e-5, "all"))
     for parameters, undecayed in (("weights", {"bias"}), ("all", set())):
         technique = WeightDecay(0.1, parameters)  # type: ignore[arg-type]
         for name, parameter in net.named_parameters():
@@ -186,7 +186,7 @@ def test_weight_decay_is_decoupled_under_adamw_and_part_of_the_gradient_under_ad
 
 @pytest.mark.parametrize(("dims", "shape"), [(0, (8, 3)), (2, (8, 3, 4, 4))])
 def test_batch_norm_normalizes_each_feature_over_the_batch(dims: int, shape: tuple[int, ...]) -> None:
-    (layer,) = BatchNorm(0.1, 1e-5).before_activation(3, dims)
+    (layer,) = BatchNorm(0.1, 1e-5, "all").before_activation(3, dims)
     torch.manual_seed(0)
     inputs = torch.randn(shape) * 3 + 2
     over = [axis for axis in range(len(shape)) if axis != 1]
@@ -199,6 +199,14 @@ def test_batch_norm_normalizes_each_feature_over_the_batch(dims: int, shape: tup
     torch.testing.assert_close(layer(inputs), (inputs - running[0]) / (running[1] + 1e-5).sqrt())
 
 
+def test_batch_norm_of_maps_alone_leaves_dense_layers_out() -> None:
+    everywhere, maps = (
+        kinds(lenet5(BatchNorm(0.1, 1e-5, layers)), nn.modules.batchnorm._BatchNorm) for layers in ("all", "maps")
+    )
+    assert everywhere == ["c1_before.0", "c3_before.0", "c5_before.0", "f6_before.0"]
+    assert maps == ["c1_before.0", "c3_before.0"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -209,8 +217,9 @@ def test_batch_norm_normalizes_each_feature_over_the_batch(dims: int, shape: tup
         (lambda: WeightDecay(-1e-4, "weights"), "coefficient must be at least 0"),
         (lambda: WeightDecay(float("inf"), "weights"), "coefficient must be at least 0 and finite"),
         (lambda: WeightDecay(0.1, "biases"), "parameters must be weights or all"),
-        (lambda: BatchNorm(0.0, 1e-5), r"momentum must be in \(0, 1\]"),
-        (lambda: BatchNorm(0.1, 0.0), "eps must be above 0"),
+        (lambda: BatchNorm(0.0, 1e-5, "all"), r"momentum must be in \(0, 1\]"),
+        (lambda: BatchNorm(0.1, 0.0, "all"), "eps must be above 0"),
+        (lambda: BatchNorm(0.1, 1e-5, "dense"), "layers must be all or maps, received 'dense'"),
     ],
 )
 def test_strengths_out_of_range_are_refused(make: Callable[[], Regularizer], message: str) -> None:

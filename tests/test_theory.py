@@ -274,7 +274,7 @@ def test_gradients_behind_batch_norm_sum_to_zero_and_are_nearly_orthogonal() -> 
 
 
 def test_a_bias_before_batch_norm_gets_no_gradient() -> None:
-    dense, (norm,) = nn.Linear(5, 3).double(), BatchNorm(0.1, 1e-5).before_activation(3, 0)
+    dense, (norm,) = nn.Linear(5, 3).double(), BatchNorm(0.1, 1e-5, "all").before_activation(3, 0)
     x = dense(doubles(8, 5))
     out = norm.double()(x).tanh()
     torch.testing.assert_close(norm(x + 3).tanh(), out)
@@ -299,7 +299,7 @@ def test_batch_norm_makes_the_scale_of_the_weights_before_it_irrelevant() -> Non
 
 
 def test_running_averages_and_evaluation_are_as_written() -> None:
-    (layer,) = BatchNorm(0.3, EPS).before_activation(3, 0)
+    (layer,) = BatchNorm(0.3, EPS, "all").before_activation(3, 0)
     layer.double()
     nn.init.uniform_(layer.weight)
     mean, variance = torch.zeros(3).double(), torch.ones(3).double()
