@@ -159,6 +159,21 @@ def test_the_detectable_difference_is_seen_with_80_percent_power(n: int, m: int)
     assert stats.nct.sf(critical, n - 1, shift) == pytest.approx(0.8, abs=1e-4)
 
 
+def test_the_prediction_interval_of_a_known_case() -> None:
+    """Mean 3, sd √2.5, t = 2.776: 3 ± 2.776 · 1.5811 · √1.2."""
+    low, high = inference.prediction_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert (low, high) == pytest.approx((3 - 4.8089, 3 + 4.8089), abs=1e-3)
+    with pytest.raises(ValueError, match="expected two values or more, got 1"):
+        inference.prediction_interval(np.array([1.0]))
+
+
+def test_the_prediction_interval_holds_one_run_more_as_often_as_claimed() -> None:
+    draws = np.random.default_rng(0).normal(0.9, 0.002, size=(4_000, 6))
+    bounds = [inference.prediction_interval(row[:5]) for row in draws]
+    share = np.mean([low <= row[5] <= high for row, (low, high) in zip(draws, bounds, strict=True)])
+    assert share == pytest.approx(0.95, abs=0.012)
+
+
 def test_the_detectable_difference_of_a_known_case() -> None:
     # G*Power, two-sided paired t-test, alpha 0.05, power 0.8, 34 pairs: an effect of 0.5 standard deviations is seen.
     values = np.resize([1.0, -1.0], 34)

@@ -148,6 +148,26 @@ def interval(mean: float, error: float, df: float, level: float) -> tuple[float,
     return mean - half, mean + half
 
 
+def prediction_interval(values: np.ndarray, level: float = ALPHA) -> tuple[float, float]:
+    """The interval that the value of one more run misses with probability `level`, both sides together.
+
+    mean ± t · sd · √(1 + 1/n), with n - 1 degrees of freedom; for normal values. Source: G. J. Hahn and W. Q. Meeker,
+    Statistical Intervals (1991), section 4.7.
+
+    Args:
+        values: `(n,)`, one a run.
+        level: Probability of a miss.
+
+    Raises:
+        ValueError: There are fewer than two values.
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"prediction interval: expected two values or more, got {n}")
+    error = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / n)
+    return interval(float(np.mean(values)), error, n - 1, level)
+
+
 def detectable(evidence: Evidence, m: int) -> float:
     """Smallest true difference that these runs show with 80 % power at Holm's first step.
 

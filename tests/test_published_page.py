@@ -1,0 +1,133 @@
+"""The published numbers beside ours: the page's tables, and the verdicts on claims."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from regbench import published
+from regbench.composition import CONFIGS
+from regbench.published import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, fill, gain_shrinks, nearest, tables
+from regbench.study import Study, load
+from regbench.study.axes import comparisons
+from regbench.study.tables import write_tables
+
+from .conftest import ROOT
+from .study.synthetic import write_study
+
+FOLDER = ROOT / "docs/published"
+LEVELS = {"none": 0.890, "batchnorm": 0.92, "dropout": 0.87, "weight_decay": 0.90}
+
+
+def study_of(path: Path, levels: dict[str, float] = LEVELS, noise: float = 0.001) -> Study:
+    return load(write_study(path, levels, range(5), epochs=12, noise=noise, val_size=0, track_test=True))
+
+
+def with_test_curves(study: Study, curves: dict[str, list[float]]) -> Study:
+    """Give each setting's runs the same test curve, moved a little by seed and epoch."""
+    history = study.history.copy()
+    noise = np.random.default_rng(0).normal(scale=1e-5, size=len(history))
+    history["test/acc"] = [
+        curves[label][epoch] for label, epoch in zip(history["label"], history["epoch"], strict=True)
+    ]
+    history["test/acc"] += noise
+    return replace(study, history=history)
+
+
+def verdict(text: str, study: Study) -> str:
+    (claim,) = (each for each in published.CLAIMS if each.text == text)
+    return claim.judge(study)[0]
+
+
+def test_the_committed_page_shows_what_the_committed_results_say() -> None:
+    page = (ROOT / "docs/published.md").read_text(encoding="utf-8")
+    assert fill(page, tables(FOLDER)) == page
+
+
+def test_r1_is_run_with_the_searched_value_whose_train_accuracy_is_nearest() -> None:
+    values = pd.read_csv(FOLDER / published.VALUES)
+    for technique in ("dropout", "weight_decay", "batchnorm"):
+        search = load(FOLDER / f"r1_search_{technique}")
+        wanted = values.query("report == 'R1' and setting == @technique and metric == 'train/acc'")["published"].item()
+        runs = search.runs
+        chosen = runs.loc[runs["label"] == nearest(search, wanted), "config_hash"].item()
+        assert set(load(FOLDER / R1).runs.query("setting == @technique")["config_hash"]) == {chosen}
+
+
+def test_every_study_with_published_numbers_has_an_experiment() -> None:
+    studies = {path.stem for path in (CONFIGS / "experiment/published").glob("*.yaml")}
+    assert set(pd.read_csv(FOLDER / published.VALUES)["study"]) | {claim.study for claim in published.CLAIMS} <= studies
+
+
+def test_a_published_value_is_inside_or_outside_the_interval_of_one_run(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "runs" / R1)
+    write_tables(study, comparisons(study), tmp_path / "page" / R1, 0.003)
+    accuracies = 100 * study.runs.loc[study.runs["setting"] == "none", "test/acc"]
+    # 2.776 is Student's t with 4 degrees of freedom, 97.5 %.
+    half = 2.7764 * accuracies.std() * np.sqrt(1 + 1 / 5)
+    mean = accuracies.mean()
+    values = [mean - 1.02 * half, mean - 0.98 * half, mean + 0.98 * half, mean + 1.02 * half]
+    rows = [f"R1,{R1},none,test/acc,{value}" for value in values]
+    rows += [f"R1,{R1},{technique},train/acc,90" for technique in ("dropout", "weight_decay", "batchnorm")]
+    rows += [f"R5,{R5},none,test/loss,0.0363"]
+    (tmp_path / "page/values.csv").write_text("\n".join(["report,study,setting,metric,published", *rows]))
+    found = tables(tmp_path / "page")
+    numbers = found["numbers"].splitlines()[2:]
+    assert [line.split(" | ")[-1].strip(" |*") for line in numbers[:4]] == ["outside", "inside", "inside", "outside"]
+    assert f"{mean:.2f} ± {accuracies.std():.2f} (5) | {mean - half:.2f} to {mean + half:.2f}" in numbers[0]
+    assert numbers[-1].endswith("| 0.0363 | not run yet | – | – |")
+    assert found["search-dropout"] == "Not run yet."
+    assert "| R5 | The MLP has 15,830 parameters | **not run yet** | – |" in found["claims"]
+
+
+def test_a_table_needs_its_place_in_the_page() -> None:
+    page = "a\n<!-- table: one -->\nold\n<!-- end -->\nb\n"
+    assert fill(page, {"one": "new"}) == "a\n<!-- table: one -->\nnew\n<!-- end -->\nb\n"
+    with pytest.raises(ValueError, match="expected a place for two"):
+        fill(page, {"two": "new"})
+
+
+def test_a_claim_of_rank_holds_fails_or_stays_open(tmp_path: Path) -> None:
+    best, worst = "Batch norm is best, on train and on test data", "Dropout is worst, on train and on test data"
+    clear = study_of(tmp_path / "clear")
+    assert verdict(best, clear) == verdict(worst, clear) == HOLDS
+    assert verdict("Dropout is below the baseline on test data", clear) == HOLDS
+    turned = study_of(tmp_path / "turned", {**LEVELS, "batchnorm": 0.87, "dropout": 0.92})
+    assert verdict(best, turned) == verdict(worst, turned) == FAILS
+    assert verdict("Dropout is below the baseline on test data", turned) == FAILS
+    noisy = study_of(tmp_path / "noisy", dict.fromkeys(LEVELS, 0.89), noise=0.02)
+    assert verdict("Weight decay is above the baseline on test data", noisy) == OPEN
+
+
+def test_a_claim_of_a_count_is_held_against_the_network(tmp_path: Path) -> None:
+    study = study_of(tmp_path / R5_MLP, {"none": 0.9})
+    count = int(study.runs["parameters"].iloc[0])
+    assert published._has_parameters(count)(study)[0] == HOLDS
+    assert published._has_parameters(count + 1)(study) == (FAILS, f"The network as stated has {count:,}.")
+
+
+def test_the_best_epoch_is_the_top_of_each_runs_test_curve(tmp_path: Path) -> None:
+    rising = [0.80 + 0.005 * epoch for epoch in range(12)]
+    early = [0.85 if epoch == 2 else 0.80 for epoch in range(12)]
+    study = study_of(tmp_path / "study")
+    found = best_earlier(
+        with_test_curves(study, {**dict.fromkeys(LEVELS, rising), "weight_decay": early}), "weight_decay"
+    )
+    assert (
+        found[1] == "Best epoch by the test curve: weight_decay 3 ± 0, batchnorm 12 ± 0, dropout 12 ± 0, none 12 ± 0."
+    )
+
+
+@pytest.mark.parametrize(("last", "expected"), [(0.01, HOLDS), (0.05, FAILS)])
+def test_a_gain_shrinks_where_the_lead_after_ten_epochs_is_the_larger(
+    last: float, expected: str, tmp_path: Path
+) -> None:
+    flat = [0.80] * 12
+    lead = [0.83] * 10 + [0.82, 0.80 + last]
+    study = with_test_curves(study_of(tmp_path / "study"), {**dict.fromkeys(LEVELS, flat), "batchnorm": lead})
+    judged, evidence = gain_shrinks(study, "batchnorm")
+    assert judged == expected
+    assert evidence.startswith("Lead in points after so many epochs: 5: +3.00, 10: +3.00. From 10 to 12 it changes by ")
+    assert f"changes by {'−2.00' if last < 0.03 else '+2.00'} (" in evidence
