@@ -1,12 +1,13 @@
 # RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate test test-faults test-fast lint bench lock methods clean
+.PHONY: help setup train demo sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 STUDY ?= four_way
 RUN ?= $(shell ls -td outputs/runs/*/*/seed* 2>/dev/null | head -n 1)
+PUBLISHED ?= $(basename $(notdir $(wildcard configs/experiment/published/*.yaml)))
 ARGS ?=
 
 help: ## list the targets
@@ -41,6 +42,19 @@ tensorboard: $(STAMP) ## show every run in TensorBoard
 
 evaluate: $(STAMP) ## score a finished run again: make evaluate RUN=outputs/runs/…/seed0 (default: the newest)
 	$(BIN)/regbench evaluate $(RUN)
+
+published: $(STAMP) ## reproduce docs/published.md, hours of training; finished runs are skipped: make published PUBLISHED=r5_mlp_mnist
+	@set -e; for each in $(PUBLISHED); do $(BIN)/python train.py experiment=published/$$each $(ARGS); done; \
+	for each in $(PUBLISHED); do \
+		if [ -d outputs/sweeps/$$each ]; then $(BIN)/regbench report outputs/sweeps/$$each --out docs/published/$$each; fi; \
+	done
+	$(BIN)/python -m regbench.published docs/published docs/published.md README.md
+
+networks: $(STAMP) ## score the four shipped networks on the official test set
+	@set -e; for each in none dropout weight_decay "batchnorm regularizer.batchnorm.layers=maps"; do \
+		echo "$${each%% *}:"; \
+		$(BIN)/regbench evaluate --weights docs/published/networks/$${each%% *}.pt dataset.val_size=0 regularizer=$$each; \
+	done
 
 test: $(STAMP) ## run all tests but the long half of those that break things
 	$(BIN)/python -m pytest -n auto -m 'not faults'

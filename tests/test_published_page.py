@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regbench import published
 from regbench.composition import CONFIGS
-from regbench.published import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, fill, gain_shrinks, nearest, tables
+from regbench.published import claims
+from regbench.published.__main__ import fill
+from regbench.published.claims import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, gain_shrinks
+from regbench.published.tables import VALUES, Value, budgets, nearest, picked, tables
 from regbench.study import Study, load
 from regbench.study.axes import comparisons
 from regbench.study.tables import write_tables
@@ -37,17 +39,18 @@ def with_test_curves(study: Study, curves: dict[str, list[float]]) -> Study:
 
 
 def verdict(text: str, study: Study) -> str:
-    (claim,) = (each for each in published.CLAIMS if each.text == text)
+    (claim,) = (each for each in claims.CLAIMS if each.text == text)
     return claim.judge(study)[0]
 
 
-def test_the_committed_page_shows_what_the_committed_results_say() -> None:
-    page = (ROOT / "docs/published.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["docs/published.md", "README.md"])
+def test_the_committed_pages_show_what_the_committed_results_say(name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
     assert fill(page, tables(FOLDER)) == page
 
 
 def test_r1_is_run_with_the_searched_value_whose_train_accuracy_is_nearest() -> None:
-    values = pd.read_csv(FOLDER / published.VALUES)
+    values = pd.read_csv(FOLDER / VALUES)
     for technique in ("dropout", "weight_decay", "batchnorm"):
         search = load(FOLDER / f"r1_search_{technique}")
         wanted = values.query("report == 'R1' and setting == @technique and metric == 'train/acc'")["published"].item()
@@ -58,7 +61,7 @@ def test_r1_is_run_with_the_searched_value_whose_train_accuracy_is_nearest() -> 
 
 def test_every_study_with_published_numbers_has_an_experiment() -> None:
     studies = {path.stem for path in (CONFIGS / "experiment/published").glob("*.yaml")}
-    assert set(pd.read_csv(FOLDER / published.VALUES)["study"]) | {claim.study for claim in published.CLAIMS} <= studies
+    assert set(pd.read_csv(FOLDER / VALUES)["study"]) | {claim.study for claim in claims.CLAIMS} <= studies
 
 
 def test_a_published_value_is_inside_or_outside_the_interval_of_one_run(tmp_path: Path) -> None:
@@ -69,24 +72,44 @@ def test_a_published_value_is_inside_or_outside_the_interval_of_one_run(tmp_path
     half = 2.7764 * accuracies.std() * np.sqrt(1 + 1 / 5)
     mean = accuracies.mean()
     values = [mean - 1.02 * half, mean - 0.98 * half, mean + 0.98 * half, mean + 1.02 * half]
-    rows = [f"R1,{R1},none,test/acc,{value}" for value in values]
-    rows += [f"R1,{R1},{technique},train/acc,90" for technique in ("dropout", "weight_decay", "batchnorm")]
+    rows = [f"R9,{R1},none,test/acc,{value}" for value in values]
     rows += [f"R5,{R5},none,test/loss,0.0363"]
+    rows += [f"R1,{R1},{setting},{metric},90" for setting in LEVELS for metric in ("train/acc", "test/acc")]
     (tmp_path / "page/values.csv").write_text("\n".join(["report,study,setting,metric,published", *rows]))
     found = tables(tmp_path / "page")
     numbers = found["numbers"].splitlines()[2:]
     assert [line.split(" | ")[-1].strip(" |*") for line in numbers[:4]] == ["outside", "inside", "inside", "outside"]
     assert f"{mean:.2f} ± {accuracies.std():.2f} (5) | {mean - half:.2f} to {mean + half:.2f}" in numbers[0]
-    assert numbers[-1].endswith("| 0.0363 | not run yet | – | – |")
+    assert numbers[4].endswith("| 0.0363 | not run yet | – | – |")
+    (summary,) = (line for line in found["r1"].splitlines() if line.startswith("| dropout"))
+    assert "(90.00) |" in summary
+    assert summary.endswith("| worse |")
     assert found["search-dropout"] == "Not run yet."
     assert "| R5 | The MLP has 15,830 parameters | **not run yet** | – |" in found["claims"]
 
 
-def test_a_table_needs_its_place_in_the_page() -> None:
+def test_a_page_and_its_tables_must_fit() -> None:
     page = "a\n<!-- table: one -->\nold\n<!-- end -->\nb\n"
     assert fill(page, {"one": "new"}) == "a\n<!-- table: one -->\nnew\n<!-- end -->\nb\n"
-    with pytest.raises(ValueError, match="expected a place for two"):
+    with pytest.raises(ValueError, match="expected one of the tables two, got a place for one"):
         fill(page, {"two": "new"})
+    with pytest.raises(ValueError, match="expected a place such as"):
+        fill("a\n", {"two": "new"})
+
+
+def test_the_budget_is_the_epoch_whose_mean_train_accuracy_is_nearest(tmp_path: Path) -> None:
+    study = with_test_curves(study_of(tmp_path / "study", {"none": 0.9}), {"none": [0.5 + 0.02 * k for k in range(12)]})
+    history = study.history.assign(**{"train/acc": 0.6 + 0.03 * study.history["epoch"]})
+    published = [Value("R2", R1, "none", "train/acc", 71.0), Value("R2", R1, "none", "test/acc", 60.0)]
+    assert budgets(replace(study, history=history), published).splitlines()[2] == (
+        "| none | 71.00, 60.00 | 72.00, 5 | 58.00 ± 0.00 |"
+    )
+
+
+def test_picking_the_epoch_on_the_test_set_reports_the_top_of_each_curve(tmp_path: Path) -> None:
+    curve = [0.80, 0.86, *[0.80] * 9, 0.84]
+    study = with_test_curves(study_of(tmp_path / "study", {"none": 0.9}), {"none": curve})
+    assert picked(study).splitlines()[2] == "| none | 84.00 ± 0.00 | 86.00 ± 0.00 | 2.00 ± 0.00 |"
 
 
 def test_a_claim_of_rank_holds_fails_or_stays_open(tmp_path: Path) -> None:
@@ -104,8 +127,8 @@ def test_a_claim_of_rank_holds_fails_or_stays_open(tmp_path: Path) -> None:
 def test_a_claim_of_a_count_is_held_against_the_network(tmp_path: Path) -> None:
     study = study_of(tmp_path / R5_MLP, {"none": 0.9})
     count = int(study.runs["parameters"].iloc[0])
-    assert published._has_parameters(count)(study)[0] == HOLDS
-    assert published._has_parameters(count + 1)(study) == (FAILS, f"The network as stated has {count:,}.")
+    assert claims._has_parameters(count)(study)[0] == HOLDS
+    assert claims._has_parameters(count + 1)(study) == (FAILS, f"The network as stated has {count:,}.")
 
 
 def test_the_best_epoch_is_the_top_of_each_runs_test_curve(tmp_path: Path) -> None:

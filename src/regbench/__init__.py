@@ -20,7 +20,7 @@ The rooms, in the order in which data flows through them:
 - ``export``: a trained network for other programs.
 - ``study``: reads finished runs; tables, statistics, figures, reports.
 - ``methods``: the methods page from the method cards.
-- ``published``: the published numbers beside ours, for their page.
+- ``published``: published numbers and claims beside ours, for their page.
 - ``cli``: the ``regbench`` command.
 """
 

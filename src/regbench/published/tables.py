@@ -1,0 +1,164 @@
+"""Writes the tables of `docs/published.md` and of the README: published numbers beside ours, claims, searches.
+
+`make published` runs it after the studies; a test keeps both pages true to the committed `results.csv` files.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from regbench.published.claims import R1, claims_table, signed, told
+from regbench.study import Study, load
+from regbench.study.axes import comparisons
+from regbench.study.inference import prediction_interval
+from regbench.study.statistics import compare
+
+VALUES = "values.csv"
+
+_METRICS = {"train/acc": "train %", "test/acc": "test %", "train/loss": "train loss", "test/loss": "test loss"}
+_SEARCHES = ("dropout", "weight_decay", "batchnorm")
+_NOT_RUN = "Not run yet."
+
+
+class Value(NamedTuple):
+    """A published number; accuracies in percent."""
+
+    report: str
+    study: str
+    setting: str
+    metric: str
+    published: float
+
+
+def tables(folder: Path) -> dict[str, str]:
+    """Return the page's tables as Markdown, by their names in the page.
+
+    Args:
+        folder: Holds `values.csv` and a folder with `results.csv` and `history.csv` for each study. A study that is not
+            there is said to be missing.
+
+    Raises:
+        ValueError: A table of a study is damaged.
+    """
+    published = read_values(folder / VALUES)
+    names = {path.parent.name for path in folder.glob("*/results.csv")}
+    studies = {name: load(folder / name) for name in sorted(names)}
+    r1 = studies.get(R1)
+    found = {
+        "r1": _summary(r1, [each for each in published if each[:2] == ("R1", R1)]),
+        "numbers": _numbers(published, studies),
+        "claims": claims_table(studies),
+        "r2-budgets": budgets(r1, [each for each in published if each[:2] == ("R2", R1)]),
+        "picked": picked(r1),
+    }
+    for technique in _SEARCHES:
+        (wanted,) = (each.published for each in published if each[:4] == ("R1", R1, technique, "train/acc"))
+        found[f"search-{technique}"] = _search(studies.get(f"r1_search_{technique}"), wanted)
+    return found
+
+
+def read_values(path: Path) -> list[Value]:
+    """Read the published numbers."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return [Value(report, study, setting, metric, float(number)) for report, study, setting, metric, number in rows]
+
+
+def nearest(study: Study, train_accuracy: float) -> str:
+    """Return the label of the search's run whose train accuracy, in percent, is nearest to a published one."""
+    distances = (100 * study.runs["train/acc"] - train_accuracy).abs()
+    return str(study.runs["label"].iloc[int(distances.to_numpy().argmin())])
+
+
+def budgets(study: Study | None, published: Sequence[Value]) -> str:
+    """Return after how many epochs our mean train accuracy is nearest to the published one, and the test's there."""
+    if study is None:
+        return _NOT_RUN
+    lines = [
+        "| setting | published train %, test % | our nearest train %, after so many epochs | test % there |",
+        "|---|---:|---:|---:|",
+    ]
+    for setting in dict.fromkeys(each.setting for each in published):
+        theirs = {each.metric: each.published for each in published if each.setting == setting}
+        curves = study.history[study.history["setting"] == setting].groupby("epoch")[["train/acc", "test/acc"]]
+        means, spreads = 100 * curves.mean(), 100 * curves.std()
+        epoch = int((means["train/acc"] - theirs["train/acc"]).abs().to_numpy().argmin())
+        train, test, sd = means["train/acc"].iloc[epoch], means["test/acc"].iloc[epoch], spreads["test/acc"].iloc[epoch]
+        lines.append(
+            f"| {setting} | {theirs['train/acc']:.2f}, {theirs['test/acc']:.2f} | {train:.2f}, {epoch + 1} | "
+            f"{test:.2f} ± {sd:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def picked(study: Study | None) -> str:
+    """Return what picking each run's best epoch on the test set, as notebooks do, adds to its test accuracy."""
+    if study is None:
+        return _NOT_RUN
+    (family,) = comparisons(study)
+    lines = [
+        "| setting | test % after the last epoch | test % at the epoch picked on the test set | too high by |",
+        "|---|---:|---:|---:|",
+    ]
+    for label in family.labels:
+        curves = study.history[study.history["label"] == label].pivot(index="seed", columns="epoch", values="test/acc")
+        last, best = 100 * curves.iloc[:, -1], 100 * curves.max(axis=1)
+        cells = [f"{each.mean():.2f} ± {each.std():.2f}" for each in (last, best, best - last)]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _numbers(published: Iterable[Value], studies: Mapping[str, Study]) -> str:
+    lines = [
+        "| report | study | setting | | published | ours, mean ± sd (n) | 95 % interval of one run | published is |",
+        "|---|---|---|---|---:|---:|---:|---|",
+    ]
+    for row in published:
+        percent = row.metric.endswith("acc")
+        digits = 2 if percent else 4
+        cells = [row.report, row.study, row.setting, _METRICS[row.metric], f"{row.published:.{digits}f}"]
+        study = studies.get(row.study)
+        if study is None:
+            lines.append(f"| {' | '.join(cells)} | not run yet | – | – |")
+            continue
+        values = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy() * (100 if percent else 1)
+        low, high = prediction_interval(values)
+        inside = low <= row.published <= high
+        cells += [f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f} ({len(values)})"]
+        cells += [f"{low:.{digits}f} to {high:.{digits}f}", "inside" if inside else "**outside**"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _summary(study: Study | None, published: Sequence[Value]) -> str:
+    if study is None:
+        return _NOT_RUN
+    (family,) = comparisons(study)
+    differences = {each.label: each for each in compare(family)}
+    lines = [
+        "| setting | train % (published) | test % (published) | test, from none, points (simultaneous 95 %) | |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for label in family.labels:
+        cells = [label]
+        for metric in ("train/acc", "test/acc"):
+            values = 100 * study.runs.loc[study.runs["label"] == label, metric]
+            (theirs,) = (each.published for each in published if each[2:4] == (label, metric))
+            cells.append(f"{values.mean():.2f} ± {values.std():.2f} ({theirs:.2f})")
+        found = differences.get(label)
+        cells += [told(found), found.verdict] if found else ["–", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _search(study: Study | None, wanted: float) -> str:
+    if study is None:
+        return _NOT_RUN
+    chosen = nearest(study, wanted)
+    lines = [f"| setting, seed 0 | train % | from the published {wanted:.2f} | |", "|---|---:|---:|---|"]
+    for row in study.runs.sort_values("label").to_dict("records"):
+        accuracy = 100 * row["train/acc"]
+        mark = "nearest" if row["label"] == chosen else ""
+        lines.append(f"| {row['label']} | {accuracy:.2f} | {signed((accuracy - wanted) / 100)} | {mark} |")
+    return "\n".join(lines)
