@@ -1,4 +1,4 @@
-"""Measure everything and write `benchmarks/results.md`: `make bench`."""
+"""Measure everything and write `benchmarks/results.md`, and its table into the README: `make bench`."""
 
 import argparse
 import datetime
@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 from benchmarks.rounds import Epoch, interleave
-from benchmarks.table import Row, table
+from benchmarks.table import Row, put, table
 
 RESULTS = Path(__file__).parent / "results.md"
+README = RESULTS.parents[1] / "README.md"
 SECTIONS = ("loops", "startup", "sweep")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "jax", "flax", "numpy")
 
@@ -199,6 +200,8 @@ def main() -> None:
     ]
     RESULTS.write_text("\n\n".join(page) + "\n", encoding="utf-8")
     print(f"written: {RESULTS.relative_to(Path.cwd())}")
+    if set(given.only) == set(SECTIONS):
+        README.write_text(put(table(rows), README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

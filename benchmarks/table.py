@@ -1,5 +1,6 @@
 """Targets beside what was measured, as Markdown."""
 
+import re
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,3 +28,9 @@ def table(rows: Sequence[Row]) -> str:
     """Return all rows under their heading."""
     head = ["| target | bound | median | spread (measurements) | |", "|---|---|---|---|---|"]
     return "\n".join([*head, *(row.line() for row in rows)])
+
+
+def put(made: str, page: str) -> str:
+    """Return the page with the table in its place."""
+    place = re.compile(r"<!-- speed -->.*<!-- end of speed -->", re.DOTALL)
+    return place.sub(f"<!-- speed -->\n{made}\n<!-- end of speed -->", page)

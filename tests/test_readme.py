@@ -28,6 +28,13 @@ def test_the_readme_holds_the_commands_that_are_run_here() -> None:
     assert all(command.split()[0] in {"python", "regbench", "make"} for command in COMMANDS)
 
 
+def test_the_speed_table_is_the_one_that_was_measured() -> None:
+    measured = (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- speed -->\n(.*?)\n<!-- end of speed -->", README, re.DOTALL)
+    assert len(shown.splitlines()) >= 8
+    assert shown in measured
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository's code with the README's own regularizer written into it."""
