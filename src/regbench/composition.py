@@ -210,6 +210,9 @@ def _unknown_key(key: str, overrides: list[str]) -> str:
     try:
         known = list(OmegaConf.select(OmegaConf.create(compose(choices)), parent) if parent else compose(choices))
     except (ValueError, TypeError):
+        group, _, technique = parent.partition(".")
+        if group in _LIST_GROUPS and (CONFIGS / group / f"{technique}.yaml").exists():
+            return f"{key}: {technique} is not chosen; add {group}={technique}"
         return f"{key}: no such key"
     known = [each for each in known if each not in {"_target_", "_partial_"}]
     hint = difflib.get_close_matches(name, known, n=1)

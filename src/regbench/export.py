@@ -55,7 +55,7 @@ def write_exports(trained: Trained, folder: Path, names: Sequence[str] = (PROGRA
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         write = _write_onnx if name == ONNX else _write_program
-        replace_file(folder / name, lambda target, write=write: write(program, told, target))  # type: ignore[misc]
+        replace_file(folder / name, lambda target, write=write: write(program, told, target))  # type: ignore[misc]  # write is bound early
     return [folder / name for name in names]
 
 
