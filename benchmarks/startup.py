@@ -7,9 +7,9 @@ FIRST_STEP = "first optimizer step"
 
 def bare() -> None:
     """Import what a run needs and compile the step of a hand-written loop: the least that a run can wait for."""
-    import hydra  # noqa: F401
+    import hydra  # noqa: F401 (imported to be waited for)
     import numpy as np
-    import pytorch_lightning  # noqa: F401
+    import pytorch_lightning  # noqa: F401 (imported to be waited for)
     import torch
     from torch.nn import functional as F
 

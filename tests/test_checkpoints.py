@@ -71,7 +71,7 @@ def adding(monkeypatch: pytest.MonkeyPatch) -> Add:
                 return built.make_trainer(**arguments)
 
             if schedule is not None:
-                built.classifier.configure_optimizers = lambda: schedule(built.classifier)  # type: ignore[method-assign]
+                monkeypatch.setattr(built.classifier, "configure_optimizers", lambda: schedule(built.classifier))
             return dataclasses.replace(built, make_trainer=make_trainer)
 
         monkeypatch.setattr(experiment, "build", build_more)

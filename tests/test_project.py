@@ -41,7 +41,7 @@ def test_the_lock_pins_every_direct_dependency_without_hashes_or_addresses() -> 
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {re.match(r"[A-Za-z0-9-]+", each)[0].lower() for each in wanted}  # type: ignore[index]
+    names = {re.match(r"[A-Za-z0-9-]+", each)[0].lower() for each in wanted}  # type: ignore[index]  # every requirement starts with a name
     assert names <= set(pinned)
     assert (pinned["torch"], pinned["torchvision"]) == ("2.14.1", "0.29.1")
 

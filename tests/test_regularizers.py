@@ -148,7 +148,7 @@ def test_dropout_keeps_the_expectation_in_training_and_is_the_identity_in_evalua
 def test_weight_decay_acts_on_weights_alone_by_default_and_on_everything_by_option() -> None:
     net = lenet5(BatchNorm(0.1, 1e-5, "all"))
     for parameters, undecayed in (("weights", {"bias"}), ("all", set())):
-        technique = WeightDecay(0.1, parameters)  # type: ignore[arg-type]
+        technique = WeightDecay(0.1, parameters)  # type: ignore[arg-type]  # a plain str in the loop
         for name, parameter in net.named_parameters():
             acts = parameters == "all" or (parameter.ndim >= 2)
             assert technique.decay(name, parameter) == (0.1 if acts else 0.0)

@@ -162,7 +162,7 @@ def test_official_archives_decode_to_the_verified_sets(
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(archives))
     dataset = compose([f"dataset={name}"])["dataset"]
-    arrays = construct(dataset["source"], Source, "dataset.source").read(tmp_path)  # type: ignore[type-abstract]
+    arrays = construct(dataset["source"], Source, "dataset.source").read(tmp_path)  # type: ignore[type-abstract]  # mypy wants a concrete class for type[T]
     assert arrays.train_images.shape == (60_000, 28, 28)
     assert arrays.test_images.shape == (10_000, 28, 28)
     pixels = arrays.train_images.double() / 255

@@ -252,7 +252,7 @@ def test_a_damaged_image_file_is_refused_by_name(
     trust_archives(tmp_path / "offered", monkeypatch)
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "offered"))
     node = {"_target_": "regbench.sources.TorchvisionIDX", "dataset": "MNIST", "sha256": hashes}
-    source = construct(node, Source, "dataset.source")  # type: ignore[type-abstract]
+    source = construct(node, Source, "dataset.source")  # type: ignore[type-abstract]  # mypy wants a concrete class for type[T]
     source.read(tmp_path / "data")
     raw = tmp_path / "data/MNIST/raw"
     whole = {name: (raw / name).read_bytes() for name in FILES}
