@@ -36,6 +36,9 @@ R1 = Recipe(
 RECIPES = {
     "r1_lenet5_fashion_mnist": R1,
     **{f"r1_{technique}": R1._replace(settings=[technique]) for technique in ("dropout", "weight_decay", "batchnorm")},
+    "r2_rate": R1._replace(
+        epochs=15, lr=1e-3, settings=["none", "dropout", "weight_decay", "batchnorm"], seeds=3
+    ),
     "r4_lenet5_mnist": Recipe(
         "mnist", RELU_ON_32, 61_706, 10, 1e-3, ["none", "weight_decay", "batchnorm"], 5, True
     ),

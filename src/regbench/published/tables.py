@@ -45,11 +45,13 @@ def tables(folder: Path) -> dict[str, str]:
     names = {path.parent.name for path in folder.glob("*/results.csv")}
     studies = {name: load(folder / name) for name in sorted(names)}
     r1 = studies.get(R1)
+    r2_values = [each for each in published if each[:2] == ("R2", R1)]
     found = {
         "r1": _summary(r1, [each for each in published if each[:2] == ("R1", R1)]),
         "numbers": _numbers(published, studies),
         "claims": claims_table(studies),
-        "r2-budgets": budgets(r1, [each for each in published if each[:2] == ("R2", R1)]),
+        "r2-budgets": budgets(r1, r2_values),
+        "r2-rate": budgets(studies.get("r2_rate"), r2_values),
         "picked": picked(r1),
     }
     for technique in _SEARCHES:
