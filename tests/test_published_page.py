@@ -11,7 +11,7 @@ from regbench.composition import CONFIGS
 from regbench.published import claims
 from regbench.published.__main__ import fill
 from regbench.published.claims import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, gain_shrinks
-from regbench.published.tables import VALUES, Value, budgets, nearest, picked, tables
+from regbench.published.tables import VALUES, Value, budgets, nearest, online, picked, tables
 from regbench.study import Study, load
 from regbench.study.axes import comparisons
 from regbench.study.tables import write_tables
@@ -110,6 +110,17 @@ def test_picking_the_epoch_on_the_test_set_reports_the_top_of_each_curve(tmp_pat
     curve = [0.80, 0.86, *[0.80] * 9, 0.84]
     study = with_test_curves(study_of(tmp_path / "study", {"none": 0.9}), {"none": curve})
     assert picked(study).splitlines()[2] == "| none | 84.00 ± 0.00 | 86.00 ± 0.00 | 2.00 ± 0.00 |"
+
+
+def test_accuracy_counted_while_training_is_the_last_epochs(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "study", {"none": 0.9})
+    counted = 0.7 + 0.01 * study.history["epoch"] + 0.002 * study.history["seed"]  # 81.0 to 81.8 % in the last epoch
+    study = replace(study, history=study.history.assign(**{"train/acc_online": counted}))
+    after = 100 * study.runs["train/acc"]
+    shown = f"{after.mean():.2f} ± {after.std():.2f} | 81.40 ± 0.32 | 80.44 to 82.36"
+    for published, place in ((82.3, "inside"), (82.4, "**outside**")):
+        row = Value("R2", R1, "none", "train/acc", published)
+        assert online(study, [row]).splitlines()[2] == f"| none | {published:.2f} | {shown} | {place} |"
 
 
 def test_a_claim_of_rank_holds_fails_or_stays_open(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def tables(folder: Path) -> dict[str, str]:
         "numbers": _numbers(published, studies),
         "claims": claims_table(studies),
         "r2-budgets": budgets(r1, r2_values),
+        "r2-online": online(r1, r2_values),
         "r2-rate": budgets(studies.get("r2_rate"), r2_values),
         "picked": picked(r1),
     }
@@ -108,6 +109,31 @@ def picked(study: Study | None) -> str:
         last, best = 100 * curves.iloc[:, -1], 100 * curves.max(axis=1)
         cells = [f"{each.mean():.2f} ± {each.std():.2f}" for each in (last, best, best - last)]
         lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def online(study: Study | None, published: Sequence[Value]) -> str:
+    """Return the last epoch's train accuracy counted while training, regularizer at work, beside the published one."""
+    if study is None:
+        return _NOT_RUN
+    lines = [
+        "| setting | published train % | ours after training | counted while training | 95 % interval of one run | |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    last = study.history[study.history["epoch"] == study.history["epoch"].max()]
+    for row in published:
+        if row.metric != "train/acc":
+            continue
+        after = 100 * study.runs.loc[study.runs["setting"] == row.setting, "train/acc"]
+        during = 100 * last.loc[last["setting"] == row.setting, "train/acc_online"]
+        low, high = prediction_interval(during.to_numpy())
+        cells = [
+            row.setting,
+            f"{row.published:.2f}",
+            *(f"{each.mean():.2f} ± {each.std():.2f}" for each in (after, during)),
+        ]
+        cells += [f"{low:.2f} to {high:.2f}", "inside" if low <= row.published <= high else "**outside**"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
