@@ -66,6 +66,12 @@ SEARCHES = {
     "r1_search_batchnorm": [{"momentum": 0.1, "eps": 1e-5, "layers": layers} for layers in ("maps", "all")],
 }
 
+CAUSES = {
+    "r5_cause_batch_size": [("dataset", "batch_size", 32)],
+    "r5_cause_network": [("model", "activation", "tanh"), ("model", "pooling", "average")],
+    "r5_cause_rate": [("optimizer", "lr", 5e-4), ("optimizer", "lr", 2e-3)],
+}
+
 
 @functools.cache
 def plan(name: str) -> list[list[str]]:
@@ -88,7 +94,7 @@ def first_of_each_setting(name: str) -> dict[str, dict[str, Any]]:
 
 def test_every_published_experiment_is_held_to_a_recipe() -> None:
     found = {path.stem for path in (CONFIGS / "experiment/published").glob("*.yaml")}
-    assert found == {*RECIPES, *SEARCHES}
+    assert found == {*RECIPES, *SEARCHES, *CAUSES}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -164,3 +170,19 @@ def test_a_search_holds_the_values_that_r1_is_run_with(name: str) -> None:
     config = first_of_each_setting(f"r1_{technique}")[technique]
     chosen = {key: value for key, value in config["regularizer"][technique].items() if key != "_target_"}
     assert chosen in SEARCHES[name]
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_a_possible_cause_is_r5_but_for_that(name: str) -> None:
+    recipe = first_of_each_setting("r5_lenet5_mnist")["dropout+weight_decay"]
+    jobs = plan(name)
+    assert {each for job in jobs for each in job if each.startswith("seed=")} == {f"seed={seed}" for seed in range(5)}
+    configs = [compose([f"experiment=published/{name}", *job]) for job in jobs if "seed=0" in job]
+    changed = set()
+    for config in configs:
+        for group, value in config.items():
+            if group not in ("study", "dataset", "model", "optimizer"):
+                assert value == recipe[group]
+            elif group != "study":
+                changed |= {(group, key, each) for key, each in value.items() if each != recipe[group][key]}
+    assert changed == set(CAUSES[name])

@@ -11,7 +11,7 @@ from regbench.composition import CONFIGS
 from regbench.published import claims
 from regbench.published.__main__ import fill
 from regbench.published.claims import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, gain_shrinks
-from regbench.published.tables import VALUES, Value, budgets, nearest, online, picked, tables
+from regbench.published.tables import VALUES, Value, budgets, causes, nearest, online, picked, tables
 from regbench.study import Study, load
 from regbench.study.axes import comparisons
 from regbench.study.tables import write_tables
@@ -110,6 +110,19 @@ def test_picking_the_epoch_on_the_test_set_reports_the_top_of_each_curve(tmp_pat
     curve = [0.80, 0.86, *[0.80] * 9, 0.84]
     study = with_test_curves(study_of(tmp_path / "study", {"none": 0.9}), {"none": curve})
     assert picked(study).splitlines()[2] == "| none | 84.00 ± 0.00 | 86.00 ± 0.00 | 2.00 ± 0.00 |"
+
+
+def test_a_cause_has_its_own_interval_for_each_value_that_it_tries(tmp_path: Path) -> None:
+    base = study_of(tmp_path / "base", {"dropout": 0.9})
+    rates = base.runs["seed"].map(lambda seed: 5e-4 if seed < 2 else 2e-3)
+    losses = [0.030, 0.032, 0.040, 0.041, 0.042]
+    tried = replace(base, runs=base.runs.assign(**{"config/optimizer.lr": rates, "test/loss": losses}))
+    found = causes({R5: base, "r5_cause_rate": tried}, [Value("R5", R5, "dropout", "test/loss", 0.0309)]).splitlines()
+    # t is 12.7 with one degree of freedom and 4.30 with two: 0.031 ± 0.022 and 0.041 ± 0.005.
+    assert found[2] == "| published | 1 | 0.0309 |"
+    assert found[3].startswith("| as assumed | 5 | ")
+    assert found[4] == "| lr 0.0005 | 2 | 0.0310 ± 0.0014, inside |"
+    assert found[5] == "| lr 0.002 | 3 | 0.0410 ± 0.0010, **outside** |"
 
 
 def test_accuracy_counted_while_training_is_the_last_epochs(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from regbench.published.claims import R1, claims_table, signed, told
+import numpy as np
+
+from regbench.published.claims import R1, R5, claims_table, signed, told
 from regbench.study import Study, load
 from regbench.study.axes import comparisons
 from regbench.study.inference import prediction_interval
@@ -18,6 +20,13 @@ VALUES = "values.csv"
 
 _METRICS = {"train/acc": "train %", "test/acc": "test %", "train/loss": "train loss", "test/loss": "test loss"}
 _SEARCHES = ("dropout", "weight_decay", "batchnorm")
+# Studies that change one thing of R5's recipe, and the column of it.
+_CAUSES = {
+    R5: "",
+    "r5_cause_batch_size": "config/dataset.batch_size",
+    "r5_cause_rate": "config/optimizer.lr",
+    "r5_cause_network": "config/model.activation",
+}
 _NOT_RUN = "Not run yet."
 
 
@@ -52,6 +61,7 @@ def tables(folder: Path) -> dict[str, str]:
         "claims": claims_table(studies),
         "r2-budgets": budgets(r1, r2_values),
         "r2-online": online(r1, r2_values),
+        "r5-causes": causes(studies, [each for each in published if each[:3] == ("R5", R5, "dropout+weight_decay")]),
         "r2-rate": budgets(studies.get("r2_rate"), r2_values),
         "picked": picked(r1),
     }
@@ -132,9 +142,53 @@ def online(study: Study | None, published: Sequence[Value]) -> str:
             f"{row.published:.2f}",
             *(f"{each.mean():.2f} ± {each.std():.2f}" for each in (after, during)),
         ]
-        cells += [f"{low:.2f} to {high:.2f}", "inside" if low <= row.published <= high else "**outside**"]
+        cells += [f"{low:.2f} to {high:.2f}", _place(row.published, low, high)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def causes(studies: Mapping[str, Study], published: Sequence[Value]) -> str:
+    """Return one setting's numbers under changed recipes, each with the place of the published one."""
+    if R5 not in studies:
+        return _NOT_RUN
+    setting = published[0].setting
+    lines = [
+        f"| recipe | seeds | {' | '.join(_METRICS[each.metric] for each in published)} |",
+        f"|---|---:|{'---:|' * len(published)}",
+        f"| published | 1 | {' | '.join(_number(each.published, each.metric) for each in published)} |",
+    ]
+    for name, column in _CAUSES.items():
+        if name not in studies:
+            continue
+        runs = studies[name].runs[studies[name].runs["setting"] == setting]
+        for changed, rows in runs.groupby(column) if column else [("", runs)]:
+            title = f"{column.rpartition('.')[2]} {changed}" if column else "as assumed"
+            cells = [_placed(rows[each.metric].to_numpy(), each) for each in published]
+            lines.append(f"| {title} | {len(rows)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _placed(values: np.ndarray, row: Value) -> str:
+    """Write mean and deviation, and whether the published number is in the interval of one run."""
+    scaled = values * _scale(row.metric)
+    low, high = prediction_interval(scaled)
+    return (
+        f"{_number(scaled.mean(), row.metric)} ± {_number(scaled.std(ddof=1), row.metric)}, "
+        f"{_place(row.published, low, high)}"
+    )
+
+
+def _place(published: float, low: float, high: float) -> str:
+    return "inside" if low <= published <= high else "**outside**"
+
+
+def _scale(metric: str) -> int:
+    return 100 if metric.endswith("acc") else 1
+
+
+def _number(value: float, metric: str) -> str:
+    """Write an accuracy in percent or a loss."""
+    return f"{value:.2f}" if metric.endswith("acc") else f"{value:.4f}"
 
 
 def _numbers(published: Iterable[Value], studies: Mapping[str, Study]) -> str:
@@ -143,19 +197,18 @@ def _numbers(published: Iterable[Value], studies: Mapping[str, Study]) -> str:
         "|---|---|---|---|---:|---:|---:|---|",
     ]
     for row in published:
-        percent = row.metric.endswith("acc")
-        digits = 2 if percent else 4
-        cells = [row.report, row.study, row.setting, _METRICS[row.metric], f"{row.published:.{digits}f}"]
+        cells = [row.report, row.study, row.setting, _METRICS[row.metric], _number(row.published, row.metric)]
         study = studies.get(row.study)
         if study is None:
             lines.append(f"| {' | '.join(cells)} | not run yet | – | – |")
             continue
-        values = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy() * (100 if percent else 1)
+        values = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy() * _scale(row.metric)
         low, high = prediction_interval(values)
-        inside = low <= row.published <= high
-        cells += [f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f} ({len(values)})"]
-        cells += [f"{low:.{digits}f} to {high:.{digits}f}", "inside" if inside else "**outside**"]
-        lines.append(f"| {' | '.join(cells)} |")
+        mean, deviation, low_end, high_end = (
+            _number(each, row.metric) for each in (values.mean(), values.std(ddof=1), low, high)
+        )
+        cells += [f"{mean} ± {deviation} ({len(values)})", f"{low_end} to {high_end}"]
+        lines.append(f"| {' | '.join(cells)} | {_place(row.published, low, high)} |")
     return "\n".join(lines)
 
 
