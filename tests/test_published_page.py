@@ -121,8 +121,8 @@ def test_a_cause_has_its_own_interval_for_each_value_that_it_tries(tmp_path: Pat
     # t is 12.7 with one degree of freedom and 4.30 with two: 0.031 ± 0.022 and 0.041 ± 0.005.
     assert found[2] == "| published | 1 | 0.0309 |"
     assert found[3].startswith("| as assumed | 5 | ")
-    assert found[4] == "| lr 0.0005 | 2 | 0.0310 ± 0.0014, inside |"
-    assert found[5] == "| lr 0.002 | 3 | 0.0410 ± 0.0010, **outside** |"
+    assert found[4] == "| rate 0.0005 | 2 | 0.0310 ± 0.0014, inside |"
+    assert found[5] == "| rate 0.002 | 3 | 0.0410 ± 0.0010, **outside** |"
 
 
 def test_accuracy_counted_while_training_is_the_last_epochs(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ VALUES = "values.csv"
 
 _METRICS = {"train/acc": "train %", "test/acc": "test %", "train/loss": "train loss", "test/loss": "test loss"}
 _SEARCHES = ("dropout", "weight_decay", "batchnorm")
-# Studies that change one thing of R5's recipe, and the column of it.
+# Studies that change one thing of R5's recipe: what it is, and the column of its values where there are several.
 _CAUSES = {
-    R5: "",
-    "r5_cause_batch_size": "config/dataset.batch_size",
-    "r5_cause_rate": "config/optimizer.lr",
-    "r5_cause_network": "config/model.activation",
+    R5: ("as assumed", ""),
+    "r5_cause_batch_size": ("batches of 32", ""),
+    "r5_cause_rate": ("rate", "config/optimizer.lr"),
+    "r5_cause_network": ("tanh, average pooling", ""),
 }
 _NOT_RUN = "Not run yet."
 
@@ -157,14 +157,13 @@ def causes(studies: Mapping[str, Study], published: Sequence[Value]) -> str:
         f"|---|---:|{'---:|' * len(published)}",
         f"| published | 1 | {' | '.join(_number(each.published, each.metric) for each in published)} |",
     ]
-    for name, column in _CAUSES.items():
+    for name, (title, column) in _CAUSES.items():
         if name not in studies:
             continue
         runs = studies[name].runs[studies[name].runs["setting"] == setting]
-        for changed, rows in runs.groupby(column) if column else [("", runs)]:
-            title = f"{column.rpartition('.')[2]} {changed}" if column else "as assumed"
+        for value, rows in runs.groupby(column) if column else [("", runs)]:
             cells = [_placed(rows[each.metric].to_numpy(), each) for each in published]
-            lines.append(f"| {title} | {len(rows)} | {' | '.join(cells)} |")
+            lines.append(f"| {title} {value}".rstrip() + f" | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
