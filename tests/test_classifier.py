@@ -51,6 +51,27 @@ def test_online_numbers_are_weighted_by_the_size_of_each_batch(composed: Compose
     assert correct == (answers == labels).sum()
 
 
+@pytest.mark.parametrize(("compile", "training"), [(True, torch.contiguous_format), (False, torch.channels_last)])
+def test_weights_lie_in_channels_last_while_they_are_scored_and_can_be_trained_again(
+    compile: bool, training: torch.memory_format, composed: Composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = build(composed("model=lenet5", f"compile={compile}")).classifier
+    monkeypatch.setattr(classifier, "log_dict", lambda *values, **options: None)  # no trainer is there to log to
+    (weight,) = (each for each in classifier.net.parameters() if each.shape == (16, 6, 5, 5))
+    before = weight.detach().clone()
+    with torch.inference_mode():
+        classifier.on_validation_epoch_start()
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        images, labels = torch.rand(4, 1, 28, 28), torch.arange(4)
+        for number, _ in enumerate(classifier.watched):
+            classifier.validation_step((images, labels), 0, number)
+        classifier.on_validation_epoch_end()
+    assert weight.is_contiguous(memory_format=training)
+    assert torch.equal(weight, before)
+    classifier.net(images).sum().backward()
+    assert weight.grad is not None
+
+
 def test_prediction_covers_a_split_in_evaluation_mode_and_its_own_order() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(4, 3))
     split = Split(torch.rand(1203, 1, 2, 2), torch.arange(1203))

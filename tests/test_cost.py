@@ -1,6 +1,7 @@
 """What a step costs, in counts that do not depend on the machine; benchmarks/ measures seconds."""
 
 import os
+import subprocess
 import sys
 import warnings
 from collections import Counter
@@ -93,6 +94,30 @@ def test_the_device_check_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with cheap_device_check():
         assert name not in os.environ
     assert name not in os.environ
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="keeps memory with glibc alone")
+def test_freed_memory_is_used_again_without_asking_the_system() -> None:
+    """Some 27,000 pages are asked for where glibc gives freed memory back."""
+    program = """
+import resource
+from regbench.lean import keep_freed_memory
+
+def step():
+    activations = [bytearray(1_900_000) for _ in range(6)]
+
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+keep_freed_memory()
+step()
+before = pages()
+for _ in range(10):
+    step()
+print(pages() - before)
+"""
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert int(found.stdout) < 500
 
 
 def test_a_callback_that_acts_on_batches_is_still_called(

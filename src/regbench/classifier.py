@@ -52,7 +52,9 @@ class Classifier(pl.LightningModule):
         watched: tuple[str, ...],
     ) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)
+        # Convolutions are quickest in channels-last, but for a compiled step without the compiler's own layout pass.
+        self._training_format = torch.contiguous_format if compile else torch.channels_last
+        self.net = net.to(memory_format=self._training_format)
         self.regularizer = regularizer
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
@@ -60,7 +62,9 @@ class Classifier(pl.LightningModule):
         self.num_classes = num_classes
         self.seed = seed
         self.watched = watched
-        self._forward_and_loss = torch.compile(self._loss, dynamic=False) if compile else self._loss
+        self._forward_and_loss = (
+            torch.compile(self._loss, dynamic=False, options={"layout_optimization": False}) if compile else self._loss
+        )
         # Rows of the identity are the targets: unlike F.one_hot, taking them reads no label back.
         self.register_buffer("_one_hot", torch.eye(num_classes), persistent=False)
         self._totals = torch.zeros(3, dtype=torch.float64)
@@ -106,7 +110,8 @@ class Classifier(pl.LightningModule):
         return self.regularizer.on_batch(images, self._one_hot.index_select(0, labels))
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's logits."""
+        """Forget the last epoch's logits, and lay the weights out for evaluation."""
+        self._lay_out(torch.channels_last)
         self._logits = [[] for _ in self.watched]
         self._labels = [[] for _ in self.watched]
 
@@ -128,6 +133,12 @@ class Classifier(pl.LightningModule):
             values = scores(torch.cat(logits), torch.cat(labels))
             self.log_dict({f"{split}/{metric}": value for metric, value in values.items()}, logger=False)
         self._logits, self._labels = [], []
+        self._lay_out(self._training_format)
+
+    def _lay_out(self, memory_format: torch.memory_format) -> None:
+        """Change how the convolutions' weights lie in memory; outside inference mode, so that they can be trained."""
+        with torch.inference_mode(mode=False):
+            self.net.to(memory_format=memory_format)
 
     def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and `(3,)`: examples, summed loss, correct answers."""

