@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--train-size", type=int, default=55_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sweep-size", type=int, default=5_000)
+    parser.add_argument("--sweep-size", type=int, default=4_000)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     given = parser.parse_args()
     rows: list[Row] = []
