@@ -62,7 +62,6 @@ def keep_freed_memory() -> None:
     A step frees some 12 MB of activations. Where glibc gives them back, the next step gets them as pages that the
     system fills with zeros first: 2,900 pages in 6 ms, most of what the step itself takes. Elsewhere nothing is done.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for parameter, value in _MALLOPT.items() if mallopt else ():
-            mallopt(parameter, value)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        for parameter, value in _MALLOPT.items():
+            libc.mallopt(parameter, value)
