@@ -134,16 +134,16 @@ def online(study: Study | None, published: Sequence[Value]) -> str:
     for row in published:
         if row.metric != "train/acc":
             continue
-        after = 100 * study.runs.loc[study.runs["setting"] == row.setting, "train/acc"]
-        during = 100 * last.loc[last["setting"] == row.setting, "train/acc_online"]
-        low, high = prediction_interval(during.to_numpy())
+        after = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy()
+        during = last.loc[last["setting"] == row.setting, "train/acc_online"].to_numpy()
+        interval, place = _interval(during, row)
         cells = [
             row.setting,
-            f"{row.published:.2f}",
-            *(f"{each.mean():.2f} ± {each.std():.2f}" for each in (after, during)),
+            _number(row.published, row.metric),
+            _spread(after, row.metric),
+            _spread(during, row.metric),
         ]
-        cells += [f"{low:.2f} to {high:.2f}", _place(row.published, low, high)]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join([*cells, interval, place])} |")
     return "\n".join(lines)
 
 
@@ -162,23 +162,23 @@ def causes(studies: Mapping[str, Study], published: Sequence[Value]) -> str:
             continue
         runs = studies[name].runs[studies[name].runs["setting"] == setting]
         for value, rows in runs.groupby(column) if column else [("", runs)]:
-            cells = [_placed(rows[each.metric].to_numpy(), each) for each in published]
+            values = [(rows[each.metric].to_numpy(), each) for each in published]
+            cells = [f"{_spread(found, each.metric)}, {_interval(found, each)[1]}" for found, each in values]
             lines.append(f"| {title} {value}".rstrip() + f" | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _placed(values: np.ndarray, row: Value) -> str:
-    """Write mean and deviation, and whether the published number is in the interval of one run."""
-    scaled = values * _scale(row.metric)
-    low, high = prediction_interval(scaled)
-    return (
-        f"{_number(scaled.mean(), row.metric)} ± {_number(scaled.std(ddof=1), row.metric)}, "
-        f"{_place(row.published, low, high)}"
-    )
+def _interval(values: np.ndarray, row: Value) -> tuple[str, str]:
+    """Write the interval of one run, and whether the published number is in it."""
+    low, high = (_scale(row.metric) * end for end in prediction_interval(values))
+    place = "inside" if low <= row.published <= high else "**outside**"
+    return f"{_number(low, row.metric)} to {_number(high, row.metric)}", place
 
 
-def _place(published: float, low: float, high: float) -> str:
-    return "inside" if low <= published <= high else "**outside**"
+def _spread(values: np.ndarray, metric: str) -> str:
+    """Write mean and standard deviation."""
+    scaled = _scale(metric) * values
+    return f"{_number(scaled.mean(), metric)} ± {_number(scaled.std(ddof=1), metric)}"
 
 
 def _scale(metric: str) -> int:
@@ -201,13 +201,9 @@ def _numbers(published: Iterable[Value], studies: Mapping[str, Study]) -> str:
         if study is None:
             lines.append(f"| {' | '.join(cells)} | not run yet | – | – |")
             continue
-        values = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy() * _scale(row.metric)
-        low, high = prediction_interval(values)
-        mean, deviation, low_end, high_end = (
-            _number(each, row.metric) for each in (values.mean(), values.std(ddof=1), low, high)
-        )
-        cells += [f"{mean} ± {deviation} ({len(values)})", f"{low_end} to {high_end}"]
-        lines.append(f"| {' | '.join(cells)} | {_place(row.published, low, high)} |")
+        values = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy()
+        cells += [f"{_spread(values, row.metric)} ({len(values)})", *_interval(values, row)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

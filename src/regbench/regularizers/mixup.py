@@ -39,4 +39,4 @@ class Mixup(Regularizer):
             return images, targets
         share = Beta(self.alpha, self.alpha).sample().item()
         partner = torch.randperm(len(images), device=images.device)
-        return tuple(share * each + (1 - share) * each[partner] for each in (images, targets))  # type: ignore[return-value]  # two of them
+        return tuple(share * each + (1 - share) * each[partner] for each in (images, targets))  # type: ignore[return-value]  # of two, which mypy cannot count
