@@ -71,13 +71,6 @@ class Classifier(pl.LightningModule):
         self._logits: list[list[Tensor]] = []
         self._labels: list[list[Tensor]] = []
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; the name of the hook that runs, which Lightning notes some forty times a step, at once."""
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
-
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits `(N, C)`."""
         return self.net(images)  # type: ignore[no-any-return]  # nn.Module's call is untyped

@@ -34,7 +34,6 @@ from regbench.data import ImageData
 from regbench.evaluation import predict_splits, score_splits, write_predictions
 from regbench.fitting import fit
 from regbench.interruption import terminable
-from regbench.lean import NoProfiler
 from regbench.models import initialize
 from regbench.pictures import TrainingSamples, WeightHistograms, show_predictions
 from regbench.record import empty_results, log_hyperparameters, read_config, record_failure, refuse_other_run
@@ -213,7 +212,6 @@ def _build(
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
-    trainer = {"profiler": NoProfiler(), **trainer}
     make_trainer = construct_partial(
         trainer, pl.Trainer, "trainer", given=("logger", "callbacks", "plugins", *_TRAINER)
     )

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from regbench.interruption import CTRL_C, Terminated
-from regbench.lean import cheap_device_check, keep_freed_memory, skip_empty_hooks
+from regbench.lean import cheap_device_check, keep_freed_memory, take_plain_steps
 
 
 def fit(
@@ -36,7 +36,7 @@ def fit(
     keep_freed_memory()
     with _lightning_as_a_library():
         trainer = make_trainer()
-        skip_empty_hooks(trainer, module)
+        take_plain_steps(trainer, module)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except SIGTERMException as error:

@@ -1,4 +1,4 @@
-"""What Lightning does at every step though nothing needs it here, taken away: a small network's step is soon over."""
+"""What Lightning and the system do at every step though nothing needs it here: a small network's step is soon over."""
 
 import contextlib
 import ctypes
@@ -8,37 +8,92 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loops.fetchers import _DataFetcher
+from pytorch_lightning.loops.progress import _OptimizerProgress
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+from pytorch_lightning.plugins import Precision
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch import Tensor
 
-STEP_HOOKS = (
+_STEP_HOOKS = (
     *("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward"),
     *("on_before_optimizer_step", "on_train_batch_end"),
 )
+_STEP_METHODS = ("optimizer_zero_grad", "backward", "configure_gradient_clipping", "optimizer_step")
 _NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 # Of glibc's malloc.h: above how much free memory, and for how large a block, memory goes back to the system; in bytes.
 _MALLOPT = {-1: 1 << 30, -3: 1 << 25}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-_NOTHING = contextlib.nullcontext()
 
 
-class NoProfiler(PassThroughProfiler):
-    """Profiles nothing, without a generator for each of some thirty measured actions a step."""
+class PlainSteps(_TrainingEpochLoop):
+    """Lightning's loop over an epoch's batches with a training step as one writes it by hand.
 
-    def profile(self, action_name: str) -> Any:
-        """Return a context that does nothing."""
-        return _NOTHING
-
-
-def skip_empty_hooks(trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Let Lightning pass by the hooks of a step that a callback or the module leaves empty.
-
-    It calls a hook only if it is callable, but else enters it with all ceremony even if there is nothing in it.
+    Progress, schedules, validation, checkpoints and signals stay Lightning's: a run goes on from a checkpoint of either
+    loop, to the same bits. What goes is what surrounds each step for hooks, plugins and devices that are not there,
+    some 500 calls of Python functions; after a step of arithmetic they find the processor's caches cold.
     """
-    owners: list[tuple[Any, type]] = [(module, pl.LightningModule)]
-    owners += [(callback, pl.Callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]  # set at run time
-    for owner, base in owners:
-        for hook in STEP_HOOKS:
-            if getattr(type(owner), hook) is getattr(base, hook):
-                setattr(owner, hook, None)
+
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        """Train on the next batch."""
+        if self.restarting:
+            super().advance(data_fetcher)
+            return
+        progress = self.automatic_optimization.optim_progress.optimizer
+        batch, _, _ = next(data_fetcher)
+        self.batch_progress.is_last_batch = data_fetcher.done
+        self.batch_progress.increment_ready()
+        self.batch_progress.increment_started()
+        progress.step.increment_ready()
+        self._optimize(batch, progress)
+        progress.step.increment_completed()
+        self.batch_progress.increment_processed()
+        self.update_lr_schedulers("step", update_plateau_schedulers=False)
+        if self._num_ready_batches_reached():
+            self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
+        self.batch_progress.increment_completed()
+
+    def _optimize(self, batch: Any, progress: _OptimizerProgress) -> None:
+        module, optimizer = self.trainer.lightning_module, self.trainer.optimizers[0]
+
+        def differentiate() -> Tensor:
+            loss: Tensor = module.training_step(batch, self.batch_idx)
+            progress.zero_grad.increment_ready()
+            progress.zero_grad.increment_started()
+            optimizer.zero_grad()
+            progress.zero_grad.increment_completed()
+            loss.backward()
+            return loss
+
+        # Handed over, since some optimizers (L-BFGS) want the gradients more than once.
+        optimizer.step(differentiate)
+
+
+def take_plain_steps(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Give the trainer `PlainSteps` unless something asks for more at a step; then Lightning's own loop stays."""
+    own = trainer.fit_loop.epoch_loop
+    if not _asks_for_more(trainer, module):
+        trainer.fit_loop.epoch_loop = PlainSteps(trainer, own.min_steps, own.max_steps)
+
+
+def _asks_for_more(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+    """Return whether a step is more than forwards, backwards and an update, on batches that are on the device."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
+    return (
+        any(_fills(callback, pl.Callback, _STEP_HOOKS) for callback in callbacks)
+        or _fills(module, pl.LightningModule, _STEP_HOOKS + _STEP_METHODS)
+        or not module.automatic_optimization
+        or trainer.accumulate_grad_batches != 1
+        or trainer.gradient_clip_val is not None
+        or type(trainer.precision_plugin) is not Precision
+        or type(trainer.strategy) is not SingleDeviceStrategy
+        or not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]  # set at run time
+    )
+
+
+def _fills(owner: Any, base: type, hooks: tuple[str, ...]) -> bool:
+    """Return whether the owner's class defines one of the hooks that its base leaves as they are."""
+    return any(getattr(type(owner), hook) is not getattr(base, hook) for hook in hooks)
 
 
 @contextlib.contextmanager
