@@ -7,21 +7,26 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One target: a ratio or an amount of several measurements, and the bound that it must keep."""
+    """One target: a ratio or an amount of several measurements, and the bound that it must keep, if it has one."""
 
     what: str
     values: Sequence[float]
-    bound: float
+    bound: float | None
     at_least: bool
     unit: str = ""
 
     def line(self) -> str:
         """Return the row, median and spread, and whether the target is met."""
         middle = statistics.median(self.values)
-        met = middle >= self.bound if self.at_least else middle <= self.bound
         spread = f"{min(self.values):.2f} to {max(self.values):.2f} ({len(self.values)})"
-        bound = f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}"
-        return f"| {self.what} | {bound} | {middle:.2f}{self.unit} | {spread} | {'met' if met else '**missed**'} |"
+        bound, verdict = "", ""
+        if self.bound is not None:
+            met = middle >= self.bound if self.at_least else middle <= self.bound
+            bound, verdict = (
+                f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}",
+                "met" if met else "**missed**",
+            )
+        return f"| {self.what} | {bound} | {middle:.2f}{self.unit} | {spread} | {verdict} |"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 from regbench import experiment
 from regbench.experiment import build, run
@@ -88,11 +89,21 @@ def loop_of(module: pl.LightningModule, **asked: Any) -> type:
     return type(trainer.fit_loop.epoch_loop)
 
 
+def test_gradients_are_accumulated_from_the_epoch_on_that_a_callback_names(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = composed("trainer.max_epochs=3", "dataset.batch_size=20")
+    assert trained(tmp_path / "plain", config, monkeypatch, GradientAccumulationScheduler({1: 2})) is PlainSteps
+    trained(tmp_path / "own", config, monkeypatch, GradientAccumulationScheduler({1: 2}), Watching())
+    assert final_bits(tmp_path / "plain") == final_bits(tmp_path / "own")
+    steps = torch.load(tmp_path / "plain/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert steps == 10 + 5 + 5
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"gradient_clip_val": 1.0},
-        {"accumulate_grad_batches": 2},
         {"precision": "bf16-mixed"},
         {"profiler": "simple"},
         {"callbacks": [Watching()]},

@@ -6,6 +6,7 @@ Here the others go on, by joblib again.
 
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class ResilientLauncher(JoblibLauncher):  # type: ignore[misc]  # Hydra's plugin
         """Run all jobs; the results of those that a death cut short are in their folders alone."""
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
+        # joblib starts a worker anew that has grown by 300 MB, as after some twenty runs; no run notices.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
         untouched, suspects = list(job_overrides), Jobs()
         while untouched:
             began = time.time()

@@ -31,12 +31,13 @@ class PlainSteps(_TrainingEpochLoop):
 
     Progress, schedules, validation, checkpoints and signals stay Lightning's: a run goes on from a checkpoint of either
     loop, to the same bits. What goes is what surrounds each step for hooks, plugins and devices that are not there,
-    some 500 calls of Python functions; after a step of arithmetic they find the processor's caches cold.
+    some 950 calls of Python functions, which take 600 µs beside LeNet-5's arithmetic.
     """
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Train on the next batch."""
-        if self.restarting:
+        # A callback may begin to accumulate gradients at any epoch.
+        if self.restarting or self.trainer.accumulate_grad_batches != 1:
             super().advance(data_fetcher)
             return
         progress = self.automatic_optimization.optim_progress.optimizer
@@ -83,7 +84,6 @@ def _asks_for_more(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
         any(_fills(callback, pl.Callback, _STEP_HOOKS) for callback in callbacks)
         or _fills(module, pl.LightningModule, _STEP_HOOKS + _STEP_METHODS)
         or not module.automatic_optimization
-        or trainer.accumulate_grad_batches != 1
         or trainer.gradient_clip_val is not None
         or type(trainer.precision_plugin) is not Precision
         or type(trainer.strategy) is not SingleDeviceStrategy
