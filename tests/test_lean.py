@@ -1,4 +1,4 @@
-"""`PlainSteps` must train as Lightning's own loop does, and stand back where it cannot."""
+"""`PlainSteps` must train as Lightning's own loop does, and leave to it what asks for more of a step."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from torch.utils.data import DataLoader, TensorDataset
 
 from regbench import experiment
 from regbench.experiment import build, run
@@ -24,29 +25,32 @@ class Watching(pl.Callback):
         pass
 
 
-def trained(folder: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *callbacks: Any) -> type:
-    """Run the configuration with further callbacks, and return the class of the loop that trained."""
-    loops: list[type] = []
+class Noting(pl.Callback):
+    """Notes of each epoch whether its steps were plain."""
+
+    def __init__(self) -> None:
+        self.plain: list[bool] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(trainer.fit_loop.epoch_loop, PlainSteps)
+        self.plain.append(trainer.fit_loop.epoch_loop.plain)
+
+
+def plain_epochs(
+    folder: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *callbacks: pl.Callback
+) -> list[bool]:
+    """Run the configuration with further callbacks, and return which epochs' steps were plain."""
+    noting = Noting()
 
     def build_more(config: dict[str, Any]) -> experiment.Experiment:
         built = build(config)
-        built.callbacks.extend([*callbacks, Noting(loops)])
+        built.callbacks.extend([*callbacks, noting])
         return built
 
     with monkeypatch.context() as patched:
         patched.setattr(experiment, "build", build_more)
         run(folder, config, [])
-    return loops[0]
-
-
-class Noting(pl.Callback):
-    """Notes which loop trains."""
-
-    def __init__(self, loops: list[type]) -> None:
-        self.loops = loops
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.loops.append(type(trainer.fit_loop.epoch_loop))
+    return noting.plain
 
 
 @pytest.mark.parametrize(
@@ -62,8 +66,8 @@ def test_plain_steps_end_in_the_bits_and_the_progress_of_lightnings_own_loop(
     overrides: list[str], composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = composed("trainer.max_epochs=3", *overrides)
-    assert trained(tmp_path / "plain", config, monkeypatch) is PlainSteps
-    assert trained(tmp_path / "own", config, monkeypatch, Watching()) is not PlainSteps
+    assert plain_epochs(tmp_path / "plain", config, monkeypatch) == [True] * 3
+    assert plain_epochs(tmp_path / "own", config, monkeypatch, Watching()) == [False] * 3
     assert final_bits(tmp_path / "plain") == final_bits(tmp_path / "own")
     plain, own = (torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("plain", "own"))
     assert plain["loops"] == own["loops"]
@@ -76,54 +80,21 @@ def test_an_optimizer_that_wants_gradients_more_than_once_gets_them(
 ) -> None:
     config = composed("model=mlp_small")
     config["optimizer"] = {"_target_": "torch.optim.LBFGS", "name": "lbfgs", "lr": 0.1, "max_iter": 3}
-    assert trained(tmp_path / "plain", config, monkeypatch) is PlainSteps
-    trained(tmp_path / "own", config, monkeypatch, Watching())
+    assert plain_epochs(tmp_path / "plain", config, monkeypatch) == [True]
+    plain_epochs(tmp_path / "own", config, monkeypatch, Watching())
     assert final_bits(tmp_path / "plain") == final_bits(tmp_path / "own")
-
-
-def loop_of(module: pl.LightningModule, **asked: Any) -> type:
-    """Return the class of the loop that trains a module."""
-    off = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False)
-    trainer = pl.Trainer(**{"accelerator": "cpu", "devices": 1, "max_epochs": 1} | off | asked)
-    take_plain_steps(trainer, module)
-    return type(trainer.fit_loop.epoch_loop)
 
 
 def test_gradients_are_accumulated_from_the_epoch_on_that_a_callback_names(
     composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = composed("trainer.max_epochs=3", "dataset.batch_size=20")
-    assert trained(tmp_path / "plain", config, monkeypatch, GradientAccumulationScheduler({1: 2})) is PlainSteps
-    trained(tmp_path / "own", config, monkeypatch, GradientAccumulationScheduler({1: 2}), Watching())
+    accumulate = GradientAccumulationScheduler({1: 2})
+    assert plain_epochs(tmp_path / "plain", config, monkeypatch, accumulate) == [True, False, False]
+    plain_epochs(tmp_path / "own", config, monkeypatch, accumulate, Watching())
     assert final_bits(tmp_path / "plain") == final_bits(tmp_path / "own")
     steps = torch.load(tmp_path / "plain/checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert steps == 10 + 5 + 5
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"gradient_clip_val": 1.0},
-        {"precision": "bf16-mixed"},
-        {"profiler": "simple"},
-        {"callbacks": [Watching()]},
-        {"strategy": "ddp"},
-    ],
-    ids=lambda asked: next(iter(asked)),
-)
-def test_lightnings_own_loop_stays_where_more_is_asked_of_a_step(asked: dict[str, Any], composed: Composed) -> None:
-    module = build(composed()).classifier
-    assert loop_of(module) is PlainSteps
-    assert loop_of(module, **asked) is not PlainSteps
-
-
-@pytest.mark.parametrize("hook", ["on_after_backward", "optimizer_step", "configure_gradient_clipping"])
-def test_lightnings_own_loop_stays_for_a_module_with_a_step_of_its_own(
-    hook: str, composed: Composed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = build(composed()).classifier
-    monkeypatch.setattr(type(module), hook, lambda *_: None)
-    assert loop_of(module) is not PlainSteps
 
 
 def test_limits_of_the_trainer_count_plain_steps(
@@ -131,5 +102,73 @@ def test_limits_of_the_trainer_count_plain_steps(
 ) -> None:
     config = composed("dataset.batch_size=20")
     config["trainer"] |= {"limit_train_batches": 3, "max_epochs": 2}
-    assert trained(tmp_path, config, monkeypatch) is PlainSteps
+    assert plain_epochs(tmp_path, config, monkeypatch) == [True, True]
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
+
+
+class Line(pl.LightningModule):
+    """A straight line, fitted as Lightning's users write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        return ((self.layer(batch[0]) - batch[1]) ** 2).mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Hooked(Line):
+    def on_after_backward(self) -> None:
+        self.seen = True
+
+
+class Stepping(Line):
+    def optimizer_step(self, *args: Any, **more: Any) -> None:
+        super().optimizer_step(*args, **more)
+
+
+class Clipping(Line):
+    def configure_gradient_clipping(self, *args: Any, **more: Any) -> None:
+        self.seen = True
+
+
+class Manual(Line):
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+
+def fitted(module: pl.LightningModule, **asked: Any) -> bool:
+    """Fit a module for an epoch of two batches, and return whether its steps were plain."""
+    off = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False)
+    trainer = pl.Trainer(**{"accelerator": "cpu", "devices": 1, "max_epochs": 1} | off | asked)
+    take_plain_steps(trainer)
+    trainer.fit(module, DataLoader(TensorDataset(torch.ones(4, 1), torch.ones(4, 1)), 2))
+    assert isinstance(trainer.fit_loop.epoch_loop, PlainSteps)
+    return trainer.fit_loop.epoch_loop.plain
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice on loaders
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"gradient_clip_val": 1.0},
+        {"accumulate_grad_batches": 2},
+        {"precision": "bf16-mixed"},
+        {"profiler": "simple"},
+        {"callbacks": [Watching()]},
+    ],
+    ids=lambda asked: next(iter(asked)),
+)
+def test_steps_are_lightnings_own_where_the_trainer_asks_for_more(asked: dict[str, Any]) -> None:
+    assert fitted(Line())
+    assert not fitted(Line(), **asked)
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice on loaders
+@pytest.mark.parametrize("module", [Hooked, Stepping, Clipping, Manual])
+def test_steps_are_lightnings_own_for_a_module_that_asks_for_more(module: type[Line]) -> None:
+    assert not fitted(module())

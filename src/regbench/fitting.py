@@ -36,7 +36,7 @@ def fit(
     keep_freed_memory()
     with _lightning_as_a_library():
         trainer = make_trainer()
-        take_plain_steps(trainer, module)
+        take_plain_steps(trainer)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except SIGTERMException as error:

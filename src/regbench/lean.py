@@ -32,12 +32,21 @@ class PlainSteps(_TrainingEpochLoop):
     Progress, schedules, validation, checkpoints and signals stay Lightning's: a run goes on from a checkpoint of either
     loop, to the same bits. What goes is what surrounds each step for hooks, plugins and devices that are not there,
     some 950 calls of Python functions, which take 600 µs beside LeNet-5's arithmetic.
+
+    Attributes:
+        plain: Whether this epoch's steps are plain. Where something asks for more of them, they are Lightning's own.
     """
+
+    plain = False
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """Look at the start of each epoch for what asks for more: callbacks may change the trainer in between."""
+        super().on_run_start(data_fetcher)
+        self.plain = not _asks_for_more(self.trainer)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Train on the next batch."""
-        # A callback may begin to accumulate gradients at any epoch.
-        if self.restarting or self.trainer.accumulate_grad_batches != 1:
+        if self.restarting or not self.plain:
             super().advance(data_fetcher)
             return
         progress = self.automatic_optimization.optim_progress.optimizer
@@ -70,20 +79,20 @@ class PlainSteps(_TrainingEpochLoop):
         optimizer.step(differentiate)
 
 
-def take_plain_steps(trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Give the trainer `PlainSteps` unless something asks for more at a step; then Lightning's own loop stays."""
+def take_plain_steps(trainer: pl.Trainer) -> None:
+    """Put `PlainSteps` in the place of the trainer's own loop over an epoch's batches."""
     own = trainer.fit_loop.epoch_loop
-    if not _asks_for_more(trainer, module):
-        trainer.fit_loop.epoch_loop = PlainSteps(trainer, own.min_steps, own.max_steps)
+    trainer.fit_loop.epoch_loop = PlainSteps(trainer, own.min_steps, own.max_steps)
 
 
-def _asks_for_more(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+def _asks_for_more(trainer: pl.Trainer) -> bool:
     """Return whether a step is more than forwards, backwards and an update, on batches that are on the device."""
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
     return (
         any(_fills(callback, pl.Callback, _STEP_HOOKS) for callback in callbacks)
-        or _fills(module, pl.LightningModule, _STEP_HOOKS + _STEP_METHODS)
-        or not module.automatic_optimization
+        or _fills(trainer.lightning_module, pl.LightningModule, _STEP_HOOKS + _STEP_METHODS)
+        or not trainer.lightning_module.automatic_optimization
+        or trainer.accumulate_grad_batches != 1
         or trainer.gradient_clip_val is not None
         or type(trainer.precision_plugin) is not Precision
         or type(trainer.strategy) is not SingleDeviceStrategy
