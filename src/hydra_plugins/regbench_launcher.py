@@ -26,10 +26,14 @@ class ResilientLauncher(JoblibLauncher):  # type: ignore[misc]  # Hydra's plugin
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; the results of those that a death cut short are in their folders alone."""
+        with warnings.catch_warnings():
+            # joblib starts a worker anew that has grown by 300 MB, as after some twenty runs; no run notices.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+            return self._launch(job_overrides, initial_job_idx)
+
+    def _launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        # joblib starts a worker anew that has grown by 300 MB, as after some twenty runs; no run notices.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
         untouched, suspects = list(job_overrides), Jobs()
         while untouched:
             began = time.time()

@@ -1,4 +1,4 @@
-"""What Lightning and the system do at every step though nothing needs it here: a small network's step is soon over."""
+"""Takes away what Lightning and the system do at each step though nothing needs it: a small network's step is short."""
 
 import contextlib
 import ctypes
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.progress import _OptimizerProgress
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
@@ -42,6 +43,8 @@ class PlainSteps(_TrainingEpochLoop):
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         """Look at the start of each epoch for what asks for more: callbacks may change the trainer in between."""
         super().on_run_start(data_fetcher)
+        if not self.restarting:
+            self.val_loop.restarting = False
         self.plain = not _asks_for_more(self.trainer)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
@@ -65,18 +68,27 @@ class PlainSteps(_TrainingEpochLoop):
 
     def _optimize(self, batch: Any, progress: _OptimizerProgress) -> None:
         module, optimizer = self.trainer.lightning_module, self.trainer.optimizers[0]
+        called = False
 
         def differentiate() -> Tensor:
-            loss: Tensor = module.training_step(batch, self.batch_idx)
-            progress.zero_grad.increment_ready()
-            progress.zero_grad.increment_started()
-            optimizer.zero_grad()
-            progress.zero_grad.increment_completed()
-            loss.backward()
+            nonlocal called
+            called = True
+            with torch.enable_grad():
+                loss: Tensor = module.training_step(batch, self.batch_idx)
+                progress.zero_grad.increment_ready()
+                progress.zero_grad.increment_started()
+                optimizer.zero_grad()
+                progress.zero_grad.increment_completed()
+                loss.backward()
             return loss
 
         # Handed over, since some optimizers (L-BFGS) want the gradients more than once.
-        optimizer.step(differentiate)
+        optimizer.step(closure=differentiate)
+        if not called:
+            raise RuntimeError(
+                f"optimizer: expected a step that calls its closure, as those of torch.optim do; that of "
+                f"{type(optimizer).__name__} does not, so nothing would be learned"
+            )
 
 
 def take_plain_steps(trainer: pl.Trainer) -> None:
@@ -101,8 +113,8 @@ def _asks_for_more(trainer: pl.Trainer) -> bool:
 
 
 def _fills(owner: Any, base: type, hooks: tuple[str, ...]) -> bool:
-    """Return whether the owner's class defines one of the hooks that its base leaves as they are."""
-    return any(getattr(type(owner), hook) is not getattr(base, hook) for hook in hooks)
+    """Return whether the owner, or its class, defines one of the hooks that the base leaves as they are."""
+    return any(getattr(getattr(owner, hook), "__func__", None) is not getattr(base, hook) for hook in hooks)
 
 
 @contextlib.contextmanager
