@@ -22,10 +22,8 @@ class Row(NamedTuple):
         bound, verdict = "", ""
         if self.bound is not None:
             met = middle >= self.bound if self.at_least else middle <= self.bound
-            bound, verdict = (
-                f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}",
-                "met" if met else "**missed**",
-            )
+            bound = f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}"
+            verdict = "met" if met else "**missed**"
         return f"| {self.what} | {bound} | {middle:.2f}{self.unit} | {spread} | {verdict} |"
 
 

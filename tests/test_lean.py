@@ -116,7 +116,7 @@ class Careless(torch.optim.SGD):
     """Takes its step without gradients, and lets its closure see to them, as Lightning does."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:  # type: ignore[override]
+    def step(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:
         loss = closure()
         super().step()
         return loss
@@ -135,7 +135,7 @@ def test_the_closure_sees_to_gradients_itself(
 class Idle(torch.optim.SGD):
     """Never asks for gradients."""
 
-    def step(self, closure: object = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:
         pass
 
 

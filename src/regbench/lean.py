@@ -44,7 +44,7 @@ class PlainSteps(_TrainingEpochLoop):
         """Look at the start of each epoch for what asks for more: callbacks may change the trainer in between."""
         super().on_run_start(data_fetcher)
         if not self.restarting:
-            self.val_loop.restarting = False
+            self.val_loop.restarting = False  # as Lightning does at every step
         self.plain = not _asks_for_more(self.trainer)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
@@ -86,7 +86,7 @@ class PlainSteps(_TrainingEpochLoop):
         optimizer.step(closure=differentiate)
         if not called:
             raise RuntimeError(
-                f"optimizer: expected a step that calls its closure, as those of torch.optim do; that of "
+                "optimizer: expected a step that calls its closure, as those of torch.optim do; that of "
                 f"{type(optimizer).__name__} does not, so nothing would be learned"
             )
 
