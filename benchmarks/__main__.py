@@ -159,7 +159,7 @@ def sweep(folder: Path, given: argparse.Namespace) -> tuple[list[Row], list[str]
         for name, bound in (("one thread", 0.6), ("two threads", 1))
     ]
     note = "The four settings took " + ", ".join(f"{value:.0f} s ({name})" for name, value in taken.items())
-    note += f": {given.sweep_size:,} images, 20 epochs, compiled anew for each of the three."
+    note += f": {given.sweep_size:,} images, 20 epochs, compiled from scratch for each of the three."
     if not in_full:
         note += (
             f" Start-up and compilation weigh much in runs so small. The targets, 0.6 and 1, are for {FULL_SWEEP:,} "

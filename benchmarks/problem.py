@@ -58,12 +58,12 @@ def weights(arrays: Any) -> list[np.ndarray]:
 
 def main() -> None:
     """Write the file. Only this process imports the program, so that no contender inherits what that brings along."""
-    from regbench import experiment
-    from regbench.composition import compose
-    from regbench.streams import batch_order
+    from regbench.config import compose
+    from regbench.runs.parts import build
+    from regbench.seeding import batch_order
 
     given = options()
-    built = experiment.build(compose(overrides(given)))
+    built = build(compose(overrides(given)))
     data = built.data
     data.setup()
     arrays = {

@@ -6,32 +6,17 @@ from typing import Any
 
 from benchmarks.gate import Gate, lightning_gate
 from benchmarks.problem import options, overrides
-from regbench import callbacks, experiment
-from regbench.composition import compose
+from regbench.config import compose
+from regbench.runs.run import run
 
 
 def main() -> None:
     given = options()
     gate = Gate()
-    timer: Any = lightning_gate(gate, lambda trainer: trainer.callback_metrics["train/loss"].item())
+    timer: Any = lightning_gate(gate, lambda trainer: trainer.callback_metrics["probe/loss"].item())
 
-    class TimedHistory(callbacks.History):
-        """The run's own history, timed from outside: no change to what it does."""
-
-        clock = timer()
-
-        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-            self.clock.on_train_epoch_start(trainer, pl_module)
-            super().on_train_epoch_start(trainer, pl_module)
-
-        def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-            self.clock.on_validation_start(trainer, pl_module)
-            super().on_validation_start(trainer, pl_module)
-
-    program: Any = experiment
-    program.History = TimedHistory
     with tempfile.TemporaryDirectory() as folder:
-        experiment.run(Path(folder), compose(overrides(given)), [])
+        run(Path(folder), compose(overrides(given)), callbacks=[timer()])
 
 
 if __name__ == "__main__":
