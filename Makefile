@@ -1,6 +1,6 @@
-# RegBench: `make` lists what there is to make. Every target makes the environment that it needs first.
+# RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods clean
+.PHONY: help setup train demo sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $(STAMP)
 
-setup: $(STAMP) ## make the environment in .venv, versions as locked
+setup: $(STAMP) ## make the environment in .venv, with locked versions
 	@echo "ready: $(BIN)/python train.py --help"
 
 train: $(STAMP) ## train one composition: make train ARGS='regularizer=batchnorm seed=1'
@@ -30,7 +30,7 @@ demo: $(STAMP) ## four settings on five seeds of the embedded digits: no downloa
 	$(BIN)/regbench report outputs/sweeps/demo
 
 sweep: $(STAMP) ## four settings on ten seeds of Fashion-MNIST: make sweep STUDY=mine ARGS='trainer.max_epochs=5'
-	@# What is finished is reported also where a run failed; the sweep's own status is what counts.
+	@# Finished runs are reported even if others failed; the exit status is the sweep's.
 	$(BIN)/python train.py experiment=four_way study=$(STUDY) $(ARGS); status=$$?; \
 	$(BIN)/regbench report outputs/sweeps/$(STUDY) && exit $$status
 
@@ -48,7 +48,7 @@ published: $(STAMP) ## reproduce docs/published.md, hours of training; finished 
 	for each in $(PUBLISHED); do \
 		if [ -d outputs/sweeps/$$each ]; then $(BIN)/regbench report outputs/sweeps/$$each --out docs/published/$$each; fi; \
 	done
-	$(BIN)/python -m regbench.published docs/published docs/published.md README.md
+	$(BIN)/python -m tools.published docs/published docs/published.md README.md
 
 networks: $(STAMP) ## score the four shipped networks on the official test set
 	@set -e; for each in none dropout weight_decay "batchnorm regularizer.batchnorm.layers=maps"; do \
@@ -56,29 +56,33 @@ networks: $(STAMP) ## score the four shipped networks on the official test set
 		$(BIN)/regbench evaluate --weights docs/published/networks/$${each%% *}.pt dataset.val_size=0 regularizer=$$each; \
 	done
 
-test: $(STAMP) ## run all tests but the long half of those that break things
-	$(BIN)/python -m pytest -n auto -m 'not faults'
+test: $(STAMP) ## run all tests but the long ones that break things (test-faults)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not faults'
 
-test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… draws other points
+test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… chooses other moments
 	$(BIN)/python -m pytest -n auto -m faults tests/faults
 
-test-fast: $(STAMP) ## run the tests that take no more than a moment each
-	$(BIN)/python -m pytest -n auto -m 'not slow and not faults'
+test-fast: $(STAMP) ## run the quick tests only
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not faults'
 
-lint: $(STAMP) ## check style and types
+lint: $(STAMP) ## check style, types and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(STAMP) ## compare the speed with hand-written loops: make bench ARGS='--threads 1'
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lock: $(STAMP) ## renew requirements.lock to the newest versions that fit together
+lock: $(STAMP) ## update requirements.lock to the newest compatible versions
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
 
 methods: $(STAMP) ## write docs/methods.md from the method cards
-	$(BIN)/python -m regbench.methods docs/methods.md
+	$(BIN)/python -m tools.methods docs/methods.md
+
+known-code: $(STAMP) ## write the fingerprints of RegBench's own code, after a change that leaves all numbers as they are
+	$(BIN)/python -m tools.known_code
 
 clean: ## remove the environment and caches, never outputs/ or data/
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

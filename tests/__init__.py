@@ -1,1 +1,1 @@
-"""Checks of the whole house, one file a room."""
+"""Tests of the package, the pages and the project around them."""

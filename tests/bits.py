@@ -1,4 +1,4 @@
-"""What must not change by a single bit when a run is stopped and goes on."""
+"""What must not change by a single bit when a run is stopped and resumes."""
 
 import csv
 from pathlib import Path

@@ -1,13 +1,31 @@
+import copy
+import functools
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.counts import pytest_terminal_summary  # noqa: F401 (a hook of pytest)
+from tests.commands import ROOT, command  # noqa: F401 (a fixture)
+from tests.faults.counts import print_counts
 
-ROOT = Path(__file__).parents[1]
+QUICK = ["dataset=digits", "trainer.max_epochs=1", "dataset.train_size=200", "threads=1", "study=test"]
+
+# Each test process keeps to one core, as `-n auto` starts one for each; a test that wants more threads says so.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the fault tests counted, and in one line what to install or set so that skipped tests run."""
+    print_counts(terminalreporter)
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        listed = "; ".join(f"{number} × {reason}" for reason, number in sorted(reasons.items()))
+        terminalreporter.write_line(f"{reasons.total()} tests were skipped: {listed}", yellow=True)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +39,7 @@ def archives() -> Path:
     """The folder of official archives; tests that need it are marked `archives`."""
     folder = os.environ.get("DATA_DIR")
     if not folder:
-        pytest.skip("DATA_DIR names no folder of archives")
+        pytest.skip("needs the official archives: set DATA_DIR to their folder (torchvision's <Name>/raw/*.gz)")
     return Path(folder).resolve()
 
 
@@ -29,13 +47,35 @@ def archives() -> Path:
 def composed() -> Callable[..., dict[str, Any]]:
     """Compose a run that takes a moment: digits, one epoch, small, one thread."""
 
-    def compose(*overrides: str) -> dict[str, Any]:
-        from regbench.composition import compose
+    return lambda *overrides: copy.deepcopy(_composed(*overrides))
 
-        quick = ["dataset=digits", "trainer.max_epochs=1", "dataset.train_size=200", "threads=1", "study=test"]
-        return compose([*quick, *overrides])
 
-    return compose
+@functools.cache
+def _composed(*overrides: str) -> dict[str, Any]:
+    from regbench.config import compose
+
+    return compose([*QUICK, *overrides])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _undrawn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let runs draw no pictures for TensorBoard, which takes most of a small run, but for tests marked `drawn`."""
+    loaded = sys.modules.get("regbench.runs.run")  # a module of tests that loads no torch makes no run in this process
+    with pytest.MonkeyPatch.context() as patch:
+        if loaded and not request.node.get_closest_marker("drawn"):
+            patch.setattr(loaded, "show_predictions", lambda *arguments, **options: None)
+            patch.setattr(loaded.TrainingSamples, "on_train_start", lambda *arguments: None)
+        yield
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports be written with empty figures: rendering takes nearly all of a report's time."""
+
+    def savefig(self: Any, file: Any, *, format: str, **options: Any) -> None:
+        file.write('<svg xmlns="http://www.w3.org/2000/svg"/>' if format == "svg" else b"\x89PNG")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
 
 
 @pytest.fixture(autouse=True)

@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regbench.classifier import Classifier
-from regbench.experiment import Experiment, build, run
 from regbench.regularizers import Regularizer
+from regbench.runs.parts import Parts, build
+from regbench.runs.run import run
+from regbench.training.classifier import Classifier
 
 SETTINGS = ["none", "dropout", "weight_decay", "batchnorm", "[batchnorm,dropout,weight_decay]"]
 Composed = Callable[..., dict[str, Any]]
 
 
-def weights(experiment: Experiment) -> dict[str, Tensor]:
+def weights(experiment: Parts) -> dict[str, Tensor]:
     return dict(experiment.classifier.net.named_parameters())
 
 
@@ -55,13 +56,13 @@ def test_another_seed_gives_other_weights(composed: Composed) -> None:
 def record_batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """Record every training batch's images as the network is given them."""
     seen: list[Tensor] = []
-    step = Classifier.training_step
+    loss = Classifier.batch_loss
 
-    def recording(self: Classifier, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def recording(self: Classifier, batch: tuple[Tensor, Tensor]) -> Tensor:
         seen.append(batch[0].clone())
-        return step(self, batch, batch_idx)
+        return loss(self, batch)
 
-    monkeypatch.setattr(Classifier, "training_step", recording)
+    monkeypatch.setattr(Classifier, "batch_loss", recording)
     return seen
 
 
@@ -114,7 +115,7 @@ def test_the_same_configuration_gives_the_same_bits_twice(setting: str, composed
         torch.load(tmp_path / name / "checkpoints/weights.pt", weights_only=True) for name in ("first", "second")
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0].metrics == results[1].metrics
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -126,8 +127,8 @@ def test_none_has_no_hidden_decay_under_any_optimizer(optimizer: str, composed: 
 def test_tracking_the_test_curve_changes_no_choice_and_no_weight(composed: Composed, tmp_path: Path) -> None:
     plain = run(tmp_path / "plain", composed("trainer.max_epochs=3"), [])
     tracked = run(tmp_path / "tracked", composed("trainer.max_epochs=3", "track_test=true"), [])
-    assert plain["metrics"] == tracked["metrics"]
-    assert plain["best_epoch"] == tracked["best_epoch"]
+    assert plain.metrics == tracked.metrics
+    assert plain.best_epoch == tracked.best_epoch
     assert "test/acc" in (tmp_path / "tracked/history.csv").read_text()
     assert "test/acc" not in (tmp_path / "plain/history.csv").read_text()
 
@@ -135,7 +136,7 @@ def test_tracking_the_test_curve_changes_no_choice_and_no_weight(composed: Compo
 def test_curves_and_checkpoint_follow_validation_whatever_the_test_labels_are(
     composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from regbench.data import ImageData, Split
+    from regbench.data.module import ImageData, Split
 
     config = composed("trainer.max_epochs=3", "track_test=true")
     honest = run(tmp_path / "honest", config, [])
@@ -148,6 +149,6 @@ def test_curves_and_checkpoint_follow_validation_whatever_the_test_labels_are(
 
     monkeypatch.setattr(ImageData, "setup", shuffled_test)
     spoiled = run(tmp_path / "spoiled", config, [])
-    assert honest["best_epoch"] == spoiled["best_epoch"]
-    assert honest["metrics"]["val/acc"] == spoiled["metrics"]["val/acc"]
-    assert honest["metrics"]["test/acc"] > spoiled["metrics"]["test/acc"]
+    assert honest.best_epoch == spoiled.best_epoch
+    assert honest.metrics["val/acc"] == spoiled.metrics["val/acc"]
+    assert honest.metrics["test/acc"] > spoiled.metrics["test/acc"]

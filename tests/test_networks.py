@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from regbench.composition import compose
-from regbench.evaluation import predict_splits, score_splits
-from regbench.experiment import build
+from regbench.config import compose
+from regbench.runs.evaluation import predict_splits, score_splits
+from regbench.runs.parts import build
 from regbench.study import load
-from regbench.weights import load_weights
+from regbench.training.weights import load_weights
 
 from .conftest import ROOT
 

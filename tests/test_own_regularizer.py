@@ -22,19 +22,46 @@ COMMANDS = [
 QUICK = ["dataset=digits", "dataset.train_size=100", "trainer.max_epochs=1", "threads=1"]
 
 
-def follow(command: str, folder: Path, **variables: str) -> str:
-    """Run a command of the page, made quick, as if the folder's sources were installed."""
-    words = shlex.split(command)
-    while "=" in words[0]:
-        name, value = words.pop(0).split("=")
-        variables[name] = value
-    program = {"python": [sys.executable], "regbench": [sys.executable, "-c", "from regbench.cli import app; app()"]}
-    words = [*program[words[0]], *words[1:]]
-    if "train.py" in words:
-        words += [*QUICK, *(["hydra/launcher=basic"] if "-m" in words else [])]
-    own = [variables.pop("PYTHONPATH", ""), str(folder / "src")]
-    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, own))}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+# Libraries are loaded once, and each command gets a process that has them: a copy of this one.
+FORKING = """
+import glob, json, os, runpy, sys
+import matplotlib.figure, pytorch_lightning, torch.utils.tensorboard
+for words, folders in json.loads(sys.argv[1]):
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        sys.path[:0] = folders
+        sys.argv = [each for word in words for each in sorted(glob.glob(word)) or [word]]
+        try:
+            if words[0] == "regbench":
+                from regbench.cli import app
+                app()
+            else:
+                runpy.run_path(words[0], run_name="__main__")
+        finally:
+            sys.stdout.flush()
+    elif status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        sys.exit(status)
+    else:
+        continue
+    break
+"""
+
+
+def follow(commands: list[str], folder: Path) -> str:
+    """Run commands of the page, made quick, as if the folder's sources were installed; return what they printed."""
+    called = []
+    for command in commands:
+        words, own = shlex.split(command), []
+        if words[0].startswith("PYTHONPATH="):
+            own = [str(folder / words.pop(0).removeprefix("PYTHONPATH="))]
+        if words[0] == "python":
+            words = [*words[1:], *QUICK, *(["hydra/launcher=basic"] if "-m" in words else [])]
+        called.append((words, own))
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, json.dumps(called)], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -58,7 +85,7 @@ def test_the_recipe_is_two_files_of_fewer_than_twenty_lines_of_code() -> None:
 def test_a_technique_that_is_not_in_the_house_composes_trains_sweeps_and_is_reported(house: Path) -> None:
     for name, text in FILES.items():
         (house / name).write_text(text)
-    *_, told = [follow(command, house) for command in COMMANDS[:3]]
+    told = follow(COMMANDS[:3], house)
     (single,) = (house / "outputs/runs").rglob("config.yaml")
     assert single.parents[1].name.startswith("spatial_dropout-")
     assert "p: 0.1" in single.read_text()
@@ -77,6 +104,5 @@ def test_the_same_two_files_work_from_a_folder_of_ones_own(house: Path) -> None:
     (mine / Path(module).name).write_text(FILES[module])
     node = FILES[config].replace("regbench.regularizers.spatial_dropout.", "spatial_dropout.")
     (mine / "regularizer" / Path(config).name).write_text(node)
-    follow(COMMANDS[3], house)
-    (results,) = (house / "outputs/runs").rglob("results.json")
-    follow(f"regbench evaluate {results.parent}", house, PYTHONPATH="mine")
+    follow([COMMANDS[3], "PYTHONPATH=mine regbench evaluate outputs/runs/*/*/seed0 --trust spatial_dropout"], house)
+    assert list((house / "outputs/runs").glob("*/spatial_dropout-*/seed0/results.json"))

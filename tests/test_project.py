@@ -44,17 +44,3 @@ def test_the_lock_pins_every_direct_dependency_without_hashes_or_addresses() -> 
     names = {re.match(r"[A-Za-z0-9-]+", each)[0].lower() for each in wanted}  # type: ignore[index]  # every requirement starts with a name
     assert names <= set(pinned)
     assert (pinned["torch"], pinned["torchvision"]) == ("2.14.1", "0.29.1")
-
-
-def test_study_imports_neither_torch_nor_lightning_nor_hydra() -> None:
-    sources = "\n".join(path.read_text() for path in (ROOT / "src/regbench/study").rglob("*.py"))
-    assert not re.search(r"^\s*(?:import|from) (?:torch|pytorch_lightning|hydra|omegaconf)\b", sources, re.MULTILINE)
-
-
-def test_hydra_appears_in_train_composition_and_its_plugin_alone() -> None:
-    users = {
-        path.name
-        for path in [ROOT / "train.py", *(ROOT / "src").rglob("*.py")]
-        if re.search(r"^\s*(?:import|from) hydra\b", path.read_text(), re.MULTILINE)
-    }
-    assert users == {"train.py", "composition.py", "regbench_launcher.py"}

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regbench.streams import batch_order, stratified_order, stream_seed
+from regbench.seeding import batch_order, stratified_order, stream_seed
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regbench.classifier import parameter_groups
-from regbench.composition import compose
-from regbench.experiment import build
+from regbench.config import compose
 from regbench.models import WholeMapConv2d
 from regbench.regularizers.batchnorm import BatchNorm
 from regbench.regularizers.dropout import Dropout
 from regbench.regularizers.weight_decay import WeightDecay
-from regbench.summary import summarize
+from regbench.runs.parts import build
+from regbench.runs.summary import summarize
+from regbench.training.classifier import parameter_groups
 from tests.conftest import ROOT
 
 THEORY = (ROOT / "docs/theory.md").read_text(encoding="utf-8")

@@ -1,27 +1,36 @@
 """RegBench: which regularization helps, by how much, and how sure are we?
 
-The rooms, in the order in which data flows through them:
+The public interface; what is behind it is loaded when it is first used, so that importing the package takes no time.
 
-- ``streams``: seeds and orders, one random stream a purpose.
-- ``construct``: from a YAML node to the object, checked against the constructor's signature.
-- ``sources``: the decoded arrays of a data set, verified.
-- ``data``: ``ImageData``, splits and whole ready batches in memory.
-- ``models``: ``LeNet5`` and ``MLP``.
-- ``regularizers``: one technique a file, named as its YAML.
-- ``classifier``: ``Classifier``, the LightningModule.
-- ``schedulers``: learning rates over time that torch lacks.
-- ``checkpoints``, ``interruption``: going on after a stop, to the same bits.
-- ``fitting``, ``lean``: Lightning's training loop as a library, without what a small network need not pay for.
-- ``run_folder``: what a run leaves behind, and its lock.
-- ``composition``: all that is Hydra's: composing, naming, sweeps, error messages.
-- ``pictures``: TensorBoard's images and histograms.
-- ``experiment``: one run from its configuration to ``results.json``, and back.
-- ``images``: image files for a trained network.
-- ``export``: a trained network for other programs.
-- ``study``: reads finished runs; tables, statistics, figures, reports.
-- ``methods``: the methods page from the method cards.
-- ``published``: published numbers and claims beside ours, for their page.
-- ``cli``: the ``regbench`` command.
+- `compose`: a configuration from YAML groups and overrides.
+- `train`: one run, from its configuration to its results.
+- `load_run`: a finished run with its network.
+- `load_study`: finished runs as tables.
 """
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regbench.config import compose
+    from regbench.runs.loading import load_run
+    from regbench.runs.run import train
+    from regbench.study import load as load_study
+
+__all__ = ["compose", "load_run", "load_study", "train"]
+__version__ = "0.2.0"
+
+_HOMES = {
+    "compose": ("regbench.config", "compose"),
+    "load_run": ("regbench.runs.loading", "load_run"),
+    "load_study": ("regbench.study", "load"),
+    "train": ("regbench.runs.run", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name's module when the name is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)

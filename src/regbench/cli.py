@@ -1,8 +1,9 @@
-"""The ``regbench`` command. Heavy imports live in the commands, so that ``--help`` answers at once."""
+"""The `regbench` command. Heavy imports are inside the commands, so that `--help` answers at once."""
 
 import contextlib
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,10 +12,21 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+_TRUST = "a package of your own that the run's configuration may name; others than RegBench's are not imported"
+
 
 @app.callback()
 def regbench() -> None:
     """Which regularization helps, by how much, and how sure are we?"""
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(context: typer.Context) -> None:
+    """Train one composition, or with -m a sweep of them: the same as `python train.py`."""
+    from regbench.sweeps.command import main
+
+    sys.argv = ["regbench train", *context.args]
+    main()
 
 
 @app.command()
@@ -31,23 +43,33 @@ def report(
     baseline: Annotated[str, typer.Option(help="The setting that the others are compared with.")] = "none",
     margin: Annotated[float, typer.Option(help="The smallest difference that matters, in points.", min=0.0)] = 0.3,
 ) -> None:
-    """Write the tables, the figures and the page of finished runs; half-finished studies are reported too."""
+    """Write the tables, the figures and the page of finished runs; half-finished studies are reported too.
+
+    Every run that is left out is listed. The exit status is 1 where one is left out that failed or diverged, has a
+    damaged file, or whose recorded numbers are not those of its history or its predictions (mismatch). Runs that were
+    interrupted or have not started do not change it.
+    """
     from regbench.study import load
-    from regbench.study.report import write_report
-    from regbench.study.single import is_run, write_run_report
+    from regbench.study.report import is_run, list_left_out, write_report, write_run_report
+    from regbench.study.results import LEFT_OUT
 
     command = f"regbench report {shlex.join(map(str, paths))}"
     command += f" --baseline {shlex.quote(baseline)}" if baseline != "none" else ""
     command += f" --margin {margin:g}" if margin != 0.3 else ""
     with _one_line_errors():
         target = out or _report_folder(paths)
+        study = load(*paths)
         if len(paths) == 1 and is_run(paths[0]):
-            page = write_run_report(paths[0], target, command)
+            page = write_run_report(study, paths[0], target, command)
         else:
-            page, verdicts = write_report(load(*paths), target, baseline, margin / 100, command)
+            page, verdicts = write_report(study, target, baseline, margin / 100, command)
             for line in verdicts:
                 typer.echo(line)
+    for line in list_left_out(study):
+        typer.echo(line, err=True)
     typer.echo(f"Report: {page}")
+    if LEFT_OUT.intersection(study.unfinished["status"]):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -59,28 +81,44 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="score this plain state dict; model=… and dataset=… as overrides")
     ] = None,
+    trust: Annotated[list[str] | None, typer.Option(help=_TRUST, metavar="PACKAGE")] = None,
 ) -> None:
-    """Score a finished run's chosen checkpoint, or a plain state dict, again."""
-    from regbench import experiment
-    from regbench.composition import compose
-    from regbench.evaluation import predict_splits, score_splits
-    from regbench.weights import load_weights
+    """Score a finished run's chosen checkpoint, or a plain state dict, again.
 
-    given = arguments or []
+    A run's metrics are compared with those of its results.json; the exit status is 1 where they differ by more than
+    another machine's rounding: a loss by 1e-4 of its value, an accuracy by one image and one in 5,000.
+    """
+    from regbench.config import compose
+    from regbench.runs.evaluation import differences, predict_splits, score_splits
+    from regbench.runs.loading import load_run
+    from regbench.runs.parts import build
+    from regbench.training.weights import load_weights
+
+    given, recorded = arguments or [], None
     with _one_line_errors():
         if weights is None:
             run, *rest = given or [""]
             if not run or rest:
                 raise ValueError(f"regbench evaluate: expected one run folder, or --weights FILE, received {given}")
-            trained = experiment.load(Path(run))
-            net, data = trained.net, trained.data
+            trained = load_run(Path(run), trust or ())
+            net, data, recorded = trained.net, trained.data, trained.results.metrics
         else:
-            built = experiment.build({**compose(given), "compile": False})
+            built = build({**compose(given), "compile": False})
             net, data = built.classifier.net, built.data
             load_weights(net, weights)
-        metrics = score_splits(predict_splits(net, data))
+        predictions = predict_splits(net, data)
+    metrics = score_splits(predictions)
     for name, value in metrics.items():
         print(f"{name:<11}" + ("–" if value is None else f"{value:.6f}"))
+    if recorded is None:
+        return
+    images = {split: len(labels) for split, (_, labels) in predictions.items()}
+    differing = differences(metrics, recorded, images)
+    for line in differing:
+        typer.echo(f"error: {given[0]}: results.json: {line}", err=True)
+    if differing:
+        raise typer.Exit(1)
+    print("as recorded in results.json")
 
 
 @app.command()
@@ -88,14 +126,14 @@ def summary(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE ...]", help="as for train.py")] = None,
 ) -> None:
     """Print a composition's network: per layer its type, output shape and parameters, with their arithmetic."""
-    from regbench import experiment
-    from regbench.composition import compose
-    from regbench.summary import summarize
-    from regbench.terminal import print_summary
+    from regbench.config import compose
+    from regbench.display import print_summary
+    from regbench.runs.parts import build
+    from regbench.runs.summary import summarize
 
     with _one_line_errors():
         config = compose(overrides or [])
-        built = experiment.build({**config, "compile": False})
+        built = build({**config, "compile": False})
         layers = summarize(built.classifier.net, built.data.image_size)
     print_summary(layers)
 
@@ -107,17 +145,18 @@ def predict(
     dark_on_light: Annotated[
         bool | None,
         typer.Option(
-            "--dark-on-light/--light-on-dark", help="how the images are drawn; found out for each unless given"
+            "--dark-on-light/--light-on-dark", help="how the images are drawn; detected for each unless given"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print all probabilities as JSON")] = False,
+    trust: Annotated[list[str] | None, typer.Option(help=_TRUST, metavar="PACKAGE")] = None,
 ) -> None:
     """Classify image files: the most probable classes of each. One that cannot be read does not stop the others."""
-    from regbench import experiment
-    from regbench.images import predict_image
+    from regbench.data.image_files import predict_image
+    from regbench.runs.loading import load_run
 
     with _one_line_errors():
-        trained = experiment.load(run)
+        trained = load_run(run, trust or ())
     answers: list[dict[str, Any]] = []
     for path in images:
         try:
@@ -132,8 +171,8 @@ def predict(
             {"image": str(path), "class": ranked[0][0], "dark_on_light": found.dark_on_light, "probabilities": named}
         )
         if not as_json:
-            told = ", ".join(f"{name} {share:.1%}" for name, share in ranked[:3])
-            typer.echo(f"{path}: {told}" + (" (inverted)" if found.dark_on_light else ""))
+            best = ", ".join(f"{name} {share:.1%}" for name, share in ranked[:3])
+            typer.echo(f"{path}: {best}" + (" (inverted)" if found.dark_on_light else ""))
     if as_json:
         typer.echo(json.dumps(answers, indent=2))
     if any("error" in each for each in answers):
@@ -147,14 +186,15 @@ def export(
     form: Annotated[
         Literal["both", "onnx", "pt2"], typer.Option("--format", help="ONNX, a torch.export program, or both")
     ] = "both",
+    trust: Annotated[list[str] | None, typer.Option(help=_TRUST, metavar="PACKAGE")] = None,
 ) -> None:
     """Write a finished run's network for other programs, with normalization, any batch size and its class names."""
-    from regbench import experiment
-    from regbench.export import ONNX, PROGRAM, write_exports
+    from regbench.runs.export import ONNX, PROGRAM, write_exports
+    from regbench.runs.loading import load_run
 
     names = {"both": (PROGRAM, ONNX), "onnx": (ONNX,), "pt2": (PROGRAM,)}[form]
     with _one_line_errors():
-        files = write_exports(experiment.load(run), out or run / "export", names)
+        files = write_exports(load_run(run, trust or ()), out or run / "export", names)
     for file in files:
         typer.echo(file)
 

@@ -5,14 +5,16 @@ order whatever the regularizer adds, so weights of different settings match by n
 """
 
 from collections import OrderedDict
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regbench.regularizers.base import Regularizer
-from regbench.streams import stream_seed
+from regbench.seeding import stream_seed
+from regbench.validation import validated
 
 ActivationName = Literal["tanh", "relu", "sigmoid", "silu", "gelu"]
 PoolingName = Literal["average", "max"]
@@ -75,24 +77,21 @@ class LeNet5(nn.Sequential):
         regularizer: Fills the slots around activations.
 
     Raises:
-        ValueError: The image is too small, or a name is unknown.
+        ValueError: An argument is out of its range, or the image is too small.
     """
 
+    @validated
     def __init__(
         self,
-        image_size: int,
-        padding: int,
+        image_size: PositiveInt,
+        padding: NonNegativeInt,
         activation: ActivationName,
         pooling: PoolingName,
-        num_classes: int,
-        mean: float,
-        std: float,
+        num_classes: PositiveInt,
+        mean: FiniteFloat,
+        std: Annotated[FiniteFloat, Field(gt=0)],
         regularizer: Regularizer | None = None,
     ) -> None:
-        _check_name("activation", activation, get_args(ActivationName))
-        _check_name("pooling", pooling, get_args(PoolingName))
-        if padding < 0:
-            raise ValueError(f"padding must be at least 0, received {padding}")
         side = ((image_size + 2 * padding - 4) // 2 - 4) // 2
         if side < 1:
             raise ValueError(
@@ -131,22 +130,20 @@ class MLP(nn.Sequential):
         regularizer: Fills the slots around activations.
 
     Raises:
-        ValueError: A width is below 1, or the activation is unknown.
+        ValueError: An argument is out of its range.
     """
 
+    @validated
     def __init__(
         self,
-        image_size: int,
-        hidden: list[int],
+        image_size: PositiveInt,
+        hidden: Annotated[list[PositiveInt], Field(min_length=1)],
         activation: ActivationName,
-        num_classes: int,
-        mean: float,
-        std: float,
+        num_classes: PositiveInt,
+        mean: FiniteFloat,
+        std: Annotated[FiniteFloat, Field(gt=0)],
         regularizer: Regularizer | None = None,
     ) -> None:
-        _check_name("activation", activation, get_args(ActivationName))
-        if not hidden or min(hidden) < 1:
-            raise ValueError(f"hidden must be a list of widths of at least 1, received {hidden}")
         hooks = regularizer or Regularizer()
         widths = [image_size**2, *hidden]
         layers: list[tuple[str, nn.Module]] = [("normalize", Normalize(mean, std)), ("flatten", nn.Flatten())]
@@ -180,8 +177,3 @@ def _hidden(
     if after := hooks.after_activation(features, dims):
         layers.append((f"{name}_after", nn.Sequential(*after)))
     return layers
-
-
-def _check_name(key: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, received {name!r}")

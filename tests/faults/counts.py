@@ -11,7 +11,7 @@ def count(record_property: Any, what: str, number: int = 1) -> None:
     record_property(PREFIX + what, number)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def print_counts(terminalreporter: Any) -> None:
     """Print the sums; pytest-xdist brings each test's properties to the one process that prints."""
     sums: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():

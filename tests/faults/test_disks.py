@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from regbench.checkpoints import read_checkpoint
+from regbench.training.checkpoints import read_checkpoint
 from tests.bits import final_bits
 from tests.faults import probe
 from tests.faults.counts import count

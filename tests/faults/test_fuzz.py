@@ -16,14 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from regbench.composition import CONFIGS, Sweep, compose
-from regbench.construct import construct
-from regbench.experiment import build, load, run
-from regbench.sources import Source
-from regbench.study import folders
+from regbench.config import compose
+from regbench.config.composing import CONFIGS
+from regbench.config.objects import construct
+from regbench.data.sources import Source
+from regbench.runs.loading import load_run
+from regbench.runs.parts import build
+from regbench.runs.run import run
+from regbench.storage.results import read_results
+from regbench.study.run_folders import read_run
+from regbench.sweeps.plan import PlanWriter
 from tests.conftest import ROOT
+from tests.data.idx import FILES, trust_archives, write_archives
+from tests.declared import Node, invalid_values, is_bounded, nodes, schemas
 from tests.faults.counts import count
-from tests.idx import FILES, trust_archives, write_archives
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -36,7 +42,6 @@ FUZZ = {"deadline": None, "derandomize": True, "suppress_health_check": list(Hea
 
 words = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 negative = st.integers(-(10**6), -1)
-beyond = st.floats(1.0001, 1e6) | st.floats(-1e6, -1e-6)
 
 
 def unknown(word: str) -> str:
@@ -48,9 +53,15 @@ def override(*choices: tuple[str, Any]) -> st.SearchStrategy[list[str]]:
     return st.one_of(*(values.map(lambda value, key=key: [f"{key}={value}"]) for key, values in choices))
 
 
-def with_regularizer(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[str]]:
-    name = key.split(".", maxsplit=1)[0]
-    return values.map(lambda value: [f"regularizer={name}", f"regularizer.{key}={value}"])
+def beyond(node: Node, name: str, schema: dict[str, Any]) -> st.SearchStrategy[list[str]]:
+    """Choose a node's option and set an argument of it to what lies beyond the bounds that it declares."""
+    low, high = (schema.get(key, schema.get(f"exclusive{key.capitalize()}")) for key in ("minimum", "maximum"))
+    outside = [st.sampled_from([value for value in invalid_values(schema) if type(value) in {int, float}])]
+    if low is not None:
+        outside.append(st.floats(max_value=low, exclude_max=True) | st.integers(max_value=low - 1))
+    if high is not None:
+        outside.append(st.floats(min_value=high, exclude_min=True) | st.integers(min_value=high + 1))
+    return st.one_of(outside).map(lambda value: [f"{node.group}={node.option}", f"{node.key}.{name}={value}"])
 
 
 NOT_NUMBERS = words.map(unknown) | st.sampled_from(["[1,2]", "{a:1}", "null", "true_"])
@@ -62,6 +73,12 @@ STRANGERS = [
     "pathlib.Path",
     "torch.nn.Dropout",
     "nowhere.X",
+]
+BOUNDED = [
+    (node, name, schema)
+    for node in nodes()
+    for name, schema in schemas(node.cls).items()
+    if is_bounded(schema) and name in node.arguments and node.option not in {"mnist", "fashion_mnist"}
 ]
 INVALID: dict[str, st.SearchStrategy[list[str]]] = {
     "an option that is not there": st.tuples(
@@ -78,21 +95,14 @@ INVALID: dict[str, st.SearchStrategy[list[str]]] = {
         NOT_NUMBERS,
     ).map(lambda pair: [f"{pair[0]}={pair[1]}"]),
     "out of range": override(
-        ("dataset.batch_size", negative | st.just(0)),
-        ("dataset.val_size", negative | st.integers(1437, 10**6)),
+        ("dataset.val_size", st.integers(1437, 10**6)),
         ("dataset.train_size", st.integers(-100, 9) | st.integers(1201, 10**6)),
         ("trainer.max_epochs", negative | st.just(0)),
         ("seed", negative),
         ("threads", negative | st.just(0)),
         ("optimizer.lr", st.floats(-1e6, -1e-6)),
-        ("model.padding", negative),
-        ("dataset.image_size", negative),
-        ("dataset.std", st.just(0) | negative),
-    )
-    | with_regularizer("dropout.p", beyond)
-    | with_regularizer("batchnorm.momentum", beyond)
-    | with_regularizer("batchnorm.eps", negative | st.just(0))
-    | with_regularizer("weight_decay.coefficient", negative),
+    ),
+    "beyond a declared bound": st.sampled_from(BOUNDED).flatmap(lambda bounded: beyond(*bounded)),
     "no name that is known": override(
         ("model.activation", words.map(unknown)),
         ("model.pooling", words.map(unknown)),
@@ -125,7 +135,7 @@ def call(folder: Path, arguments: list[str], patch: pytest.MonkeyPatch) -> tuple
     with patch.context() as within, redirect_stdout(out), redirect_stderr(err):
         within.chdir(folder)
         within.setattr(sys, "argv", ["train.py", *arguments])
-        within.setattr(Sweep, "folder", None)
+        within.setattr(PlanWriter, "folder", None)
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as ended:
@@ -183,7 +193,7 @@ def test_random_valid_compositions_train_one_step(record_property: Any) -> None:
         images, labels = next(iter(built.data.train_dataloader()))
         configured = built.classifier.configure_optimizers()
         before = [each.clone() for each in built.classifier.net.parameters()]
-        loss = built.classifier.training_step((images, labels), 0)
+        loss = built.classifier.batch_loss((images, labels))
         loss.backward()
         configured["optimizer"].step()
         assert torch.isfinite(loss)
@@ -224,13 +234,15 @@ def test_a_damaged_file_of_a_run_is_named(name: str, finished: Path, tmp_path: P
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     content = (folder / name).read_bytes()
+    whole = read_results(finished)
+    assert whole is not None
     refused = Counter[str]()
 
     @settings(max_examples=60, **FUZZ)
     @given(damages)
     def check(how: tuple[str, Any]) -> None:
         (folder / name).write_bytes(damage(content, how))
-        for read in (lambda: load(folder), lambda: folders.read_run(folder, folders.read_results(folder) or {})):
+        for read in (lambda: load_run(folder), lambda: read_run(folder, read_results(folder) or whole)):
             try:
                 read()
             except ValueError as error:
@@ -251,7 +263,7 @@ def test_a_damaged_image_file_is_refused_by_name(
     hashes = write_archives(tmp_path / "offered")
     trust_archives(tmp_path / "offered", monkeypatch)
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "offered"))
-    node = {"_target_": "regbench.sources.TorchvisionIDX", "dataset": "MNIST", "sha256": hashes}
+    node = {"_target_": "regbench.data.sources.TorchvisionIDX", "dataset": "MNIST", "sha256": hashes}
     source = construct(node, Source, "dataset.source")  # type: ignore[type-abstract]  # mypy wants a concrete class for type[T]
     source.read(tmp_path / "data")
     raw = tmp_path / "data/MNIST/raw"

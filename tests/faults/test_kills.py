@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from regbench.composition import CONFIGS
+from regbench.config.composing import CONFIGS
 from tests.bits import final_bits
 from tests.faults.counts import count
 from tests.faults.processes import FOLDER, PROBE, finish, kill_at, start, train

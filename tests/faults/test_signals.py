@@ -1,5 +1,6 @@
 """SIGTERM, Ctrl-C and killed workers: what is recorded, what is said, and that no run of a sweep is lost."""
 
+import contextlib
 import json
 import os
 import re
@@ -45,7 +46,7 @@ def test_a_stopped_run_says_so_and_goes_on(
     status, out, told = finish(process)
     expected, reason = STOPS[number]
     assert status == expected
-    assert told.splitlines()[-1] == f"run: {reason}; the same command goes on from here"
+    assert told.splitlines()[-1] == f"run: {reason}; the same command resumes it"
     assert "Traceback" not in out + told
     assert json.loads((tmp_path / "run/results.json").read_text())["status"] == "interrupted"
     assert not list(tmp_path.rglob("*.tmp"))
@@ -78,7 +79,7 @@ def test_a_stopped_sweep_says_what_is_left_and_goes_on(
     status, out, told = train(tmp_path, *arguments)
     assert status == 0, told
     assert "5 done, 0 failed, 0 left" in out
-    assert "goes on after epoch" in told
+    assert "resumes after epoch" in told
     count(record_property, f"sweeps stopped by {number.name}")
     count(record_property, "runs lost", 5 - statuses(study).count("finished"))
 
@@ -89,14 +90,53 @@ def test_a_sweep_whose_parent_is_killed_is_finished_by_its_next_call(tmp_path: P
     process = start(tmp_path, *arguments)
     wait(lambda: len(held(study)) == 2, process)
     os.kill(process.pid, signal.SIGKILL)
-    again = start(tmp_path, *arguments)  # while the orphaned workers may still be at it
+    again = start(tmp_path, *arguments)  # while the orphaned workers are still at it
     status, out, told = finish(again)
     assert status == 0, told
     assert "4 done, 0 failed, 0 left" in out
-    os.killpg(process.pid, signal.SIGKILL)  # its workers linger idle
     finish(process)
     count(record_property, "parents killed")
     count(record_property, "runs lost", 4 - statuses(study).count("finished"))
+
+
+def session(leader: int) -> list[str]:
+    """The command lines of all living processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, _, member = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(member) == leader and state != "Z":
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+@pytest.mark.parametrize("launcher", ["resilient", "joblib", "basic"])
+def test_no_process_outlives_the_killed_parent_of_a_sweep(launcher: str, tmp_path: Path, record_property: Any) -> None:
+    study = tmp_path / "outputs/sweeps/s"
+    jobs = [] if launcher == "basic" else ["hydra.launcher.n_jobs=2"]
+    arguments = ["-m", "study=s", "trainer.max_epochs=40", *jobs, f"hydra/launcher={launcher}", *SLOW, "seed=range(4)"]
+    process = start(tmp_path, *arguments)
+    try:
+        begun = 1 if launcher == "basic" else 2
+        wait(lambda: len(list(study.rglob("last.ckpt"))) == begun, process, seconds=180)
+        os.kill(process.pid, signal.SIGKILL)
+        wait(lambda: not session(process.pid), seconds=45)
+    finally:
+        finish(process)
+    if launcher != "basic":
+        assert statuses(study) == ["interrupted", "interrupted"]
+    count(record_property, "parents killed")
+
+
+def test_workers_that_have_no_run_yet_do_not_outlive_their_killed_parent(tmp_path: Path, record_property: Any) -> None:
+    process = start(tmp_path, *SWEEP, *SLOW, "seed=range(4)")
+    try:
+        wait(lambda: any("loky" in each and "process" in each for each in session(process.pid)), process, seconds=180)
+        os.kill(process.pid, signal.SIGKILL)
+        wait(lambda: not session(process.pid), seconds=120)  # a worker on its way imports its first run's modules
+    finally:
+        finish(process)
+    count(record_property, "parents killed")
 
 
 def test_a_killed_worker_costs_no_run(tmp_path: Path, record_property: Any) -> None:
@@ -106,8 +146,8 @@ def test_a_killed_worker_costs_no_run(tmp_path: Path, record_property: Any) -> N
     os.kill(held(study)[0], signal.SIGKILL)
     status, out, told = finish(process)
     assert status == 0, told
-    assert re.search(r"a worker was killed: \d runs go on, \d are tried again after them", told)
-    assert "goes on after epoch" in told
+    assert re.search(r"a worker was killed: \d runs continue, \d are retried after them", told)
+    assert "resumes after epoch" in told
     assert "6 done, 0 failed, 0 left" in out
     assert statuses(study) == ["finished"] * 6
     count(record_property, "workers killed")
@@ -122,7 +162,7 @@ def test_runs_that_always_kill_their_worker_cost_no_other_run(tmp_path: Path, re
     assert status == 1
     assert statuses(study) == ["finished"] * 3, told
     assert "3 done, 0 failed, 3 left" in out
-    assert len(re.findall(r"seed\d: its worker was killed twice; left", told)) == 3
+    assert len(re.findall(r"seed\d: its worker was killed twice; left for the next call", told)) == 3
     assert "Traceback" not in out + told
     count(record_property, "workers killed", 6)
     count(record_property, "runs lost", 3 - statuses(study).count("finished"))
@@ -144,5 +184,5 @@ def test_two_processes_on_one_run_train_it_once_and_a_dead_ones_lock_is_taken_ov
     finish(first)
     status, _, told = finish(second)
     assert status == 0, told
-    assert "run: goes on after epoch 1" in told
+    assert "run: resumes after epoch 1" in told
     count(record_property, "locks of dead processes taken over")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from regbench.drawing.reliability import bin_by_confidence, calibration_error
+
 FOUR_WAY = {"none": 0.890, "batchnorm": 0.902, "dropout p=0.5": 0.885, "weight_decay coefficient=0.001": 0.891}
 CLASSES = {
     "fashion_mnist": [
@@ -221,7 +223,7 @@ def _history(
         reached = accuracy - 0.25 * np.exp(-(epoch + 1) * 4 / epochs) + rng.normal(scale=0.0005)
         row: dict[str, Any] = {"epoch": epoch, "lr": 0.001, "seconds": 1.5}
         row |= {"train/objective": 3.1 * (1 - reached), "train/acc_online": reached + 0.005}
-        row |= {"train/loss": 2.7 * (1 - reached), "train/acc": reached + 0.02}
+        row |= {"probe/loss": 2.7 * (1 - reached), "probe/acc": reached + 0.02}
         for split in ("val", "test"):
             if split == "val" or tested:
                 shown = validated or split == "test"
@@ -245,15 +247,16 @@ def _results(
     probabilities /= probabilities.sum(1, keepdims=True)
     accuracy = float((logits.argmax(1) == labels).mean())
     loss = float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+    calibration = calibration_error(bin_by_confidence(probabilities.max(1), logits.argmax(1) == labels))
     validated = rows[0]["val/acc"] != ""
     best = max(range(len(rows)), key=lambda epoch: rows[epoch]["val/acc"]) if validated else len(rows) - 1
     finished = status == "finished"
     metrics = {key: rows[best][key] if validated else None for key in ("val/loss", "val/acc", "val/ece")}
-    metrics |= {"train/loss": rows[best]["train/loss"], "train/acc": accuracy + 0.02}
-    metrics |= {"test/loss": loss, "test/acc": accuracy, "test/ece": 0.015, "gap": 0.02}
+    metrics |= {"train/loss": rows[best]["probe/loss"], "train/acc": accuracy + 0.02}
+    metrics |= {"test/loss": loss, "test/acc": accuracy, "test/ece": calibration, "gap": 0.02}
     reason = {"failed": "RuntimeError: out of memory", "diverged": "train/objective is nan at epoch 2"}.get(status)
     return {
-        "schema": 1,
+        "schema": 2,
         "status": status,
         "study": config["study"],
         "dataset": config["dataset"]["name"],

@@ -63,6 +63,23 @@ def test_configurations_commands_and_provenance_are_kept_once(study: Path) -> No
     assert loaded.commands[0].startswith("python train.py -m study=four_way")
 
 
+def to_schema_1(folder: Path) -> None:
+    """Turn a run folder into what was written before the subset's curves had a name of their own."""
+    replace(folder / "results.json", '"schema": 2', '"schema": 1')
+    replace(folder / "history.csv", "probe/loss,probe/acc", "train/loss,train/acc")
+
+
+def test_a_folder_of_schema_1_reads_as_one_of_today(study: Path, tmp_path: Path) -> None:
+    before = load(study)
+    for folder in study.glob("*/*/seed*"):
+        to_schema_1(folder)
+    after = load(study)
+    assert after.unfinished.empty
+    pd.testing.assert_frame_equal(after.history, before.history)
+    assert {"probe/loss", "probe/acc"} <= set(after.history)
+    assert "train/acc" not in after.history
+
+
 def test_runs_of_a_seed_above_nine_come_in_their_order(tmp_path: Path) -> None:
     loaded = load(write_study(tmp_path / "study", {"none": 0.9}, seeds=range(12), epochs=1))
     assert loaded.runs["seed"].tolist() == list(range(12))
@@ -110,24 +127,30 @@ def edit_results(change: Callable[[dict], object]) -> Callable[[Path], None]:
 
 
 DAMAGES = {
-    "cut off": (lambda folder: (folder / "results.json").write_text('{"schema": 1, "sta'), "results.json: not JSON"),
+    "cut off": (lambda folder: (folder / "results.json").write_text('{"schema": 2, "sta'), "results.json: not JSON"),
     "empty": (lambda folder: (folder / "results.json").write_text(""), "results.json: not JSON"),
     "binary": (lambda folder: (folder / "results.json").write_bytes(b"\xff\xfe\x00"), "results.json: "),
-    "a list": (lambda folder: (folder / "results.json").write_text("[]"), "expected an object, got list"),
-    "newer": (edit_results(lambda results: results.update(schema=2)), "expected schema 1, got 2"),
-    "odd status": (edit_results(lambda results: results.update(status="done")), "status: expected one of finished"),
-    "no seed": (edit_results(lambda results: results.pop("seed")), "seed: expected a number from 0 on, got None"),
-    "no metrics": (edit_results(lambda results: results.pop("metrics")), "expected the objects metrics and seconds"),
+    "a list": (
+        lambda folder: (folder / "results.json").write_text("[]"),
+        "expected an object, received []",
+    ),
+    "newer": (edit_results(lambda results: results.update(schema=3)), "schema: expected 1 or 2, received 3"),
+    "odd status": (edit_results(lambda results: results.update(status="done")), "status: expected 'finished'"),
+    "no seed": (edit_results(lambda results: results.pop("seed")), "seed: a finished run has it, received null"),
+    "no metrics": (edit_results(lambda results: results.pop("metrics")), "metrics: train/acc: expected a fraction"),
     "percent": (
         edit_results(lambda results: results["metrics"].update({"test/acc": 89.3})),
-        "metrics: test/acc: expected a fraction from 0 to 1, got 89.3",
+        "metrics: test/acc: expected a fraction from 0 to 1, received 89.3",
     ),
     "NaN": (
         edit_results(lambda results: results["metrics"].update({"test/loss": math.nan})),
-        "metrics: test/loss: expected a number or null, got nan",
+        "metrics: test/loss: expected a finite number, received nan",
     ),
     "no test": (edit_results(lambda results: results["metrics"].update({"test/acc": None})), "test/acc"),
-    "text": (edit_results(lambda results: results.update(model=None)), "model: expected text, got None"),
+    "text": (
+        edit_results(lambda results: results.update(setting=None)),
+        "setting: a finished run has it, received null",
+    ),
     "no history": (lambda folder: (folder / "history.csv").unlink(), "history.csv: expected beside results.json"),
     "no rows": (lambda folder: replace(folder / "history.csv", "\n0,", "\n7,"), "history.csv: epoch: expected 0, 1"),
     "no column": (lambda folder: replace(folder / "history.csv", "val/loss", "valloss"), "the column val/loss"),
@@ -142,7 +165,7 @@ DAMAGES = {
         ),
         "history.csv: expected a row for the best epoch 3 (0-based), got 2 rows",
     ),
-    "no config": (lambda folder: (folder / "config.yaml").unlink(), "config.yaml: expected beside results.json"),
+    "no config": (lambda folder: (folder / "config.yaml").unlink(), "config.yaml: missing"),
     "odd config": (lambda folder: (folder / "config.yaml").write_text("{["), "config.yaml: not YAML"),
     "bare config": (lambda folder: (folder / "config.yaml").write_text("[]"), "expected overrides and config"),
 }
@@ -167,8 +190,9 @@ def test_a_damaged_sweep_file_is_named(study: Path) -> None:
     loaded = load(study)
     assert len(loaded.runs) == 12
     (row,) = loaded.unfinished.to_dict("records")
-    assert (row["folder"], row["status"]) == ("sweep.json", "damaged")
+    assert (row["folder"], row["status"]) == ("sweep.json", "rebuilt")
     assert "expected an object with commands and runs" in row["reason"]
+    assert "rebuilt from the run folders" in row["reason"]
 
 
 def test_a_study_without_a_finished_run_is_only_unfinished_ones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Regularization techniques, one a file and a YAML of the same name.
+"""Regularization techniques, one per file and a YAML of the same name.
 
 To add one: subclass `Regularizer`, override the hooks that the technique needs, and write its YAML.
 """

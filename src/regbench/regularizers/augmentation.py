@@ -1,12 +1,15 @@
 """Augmentation."""
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.nn import functional as F
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class Augmentation(Regularizer):
@@ -32,16 +35,17 @@ class Augmentation(Regularizer):
         flip: Whether left and right may be swapped. All at 0 and without flips equals none.
 
     Raises:
-        ValueError: `shift`, `rotation` or `scale` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, shift: float, rotation: float, scale: float, flip: bool) -> None:
-        if not 0 <= shift < float("inf"):
-            raise ValueError(f"shift must be at least 0 and finite, received {shift}")
-        if not 0 <= rotation <= 180:
-            raise ValueError(f"rotation must be in [0, 180], received {rotation}")
-        if not 0 <= scale < 1:
-            raise ValueError(f"scale must be in [0, 1), received {scale}")
+    @validated
+    def __init__(
+        self,
+        shift: Annotated[FiniteFloat, Field(ge=0)] = 2,
+        rotation: Annotated[FiniteFloat, Field(ge=0, le=180)] = 10,
+        scale: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1,
+        flip: bool = False,
+    ) -> None:
         self.shift = shift
         self.rotation = rotation
         self.scale = scale

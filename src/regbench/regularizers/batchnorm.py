@@ -1,12 +1,14 @@
 """Batch normalization."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, FiniteFloat
 from torch import nn
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
-_LAYERS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_LAYERS = {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 
 
 class BatchNorm(Regularizer):
@@ -30,16 +32,16 @@ class BatchNorm(Regularizer):
         layers: `all` or `maps`.
 
     Raises:
-        ValueError: `momentum`, `eps` or `layers` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, momentum: float, eps: float, layers: Literal["all", "maps"]) -> None:
-        if not 0 < momentum <= 1:
-            raise ValueError(f"momentum must be in (0, 1], received {momentum}")
-        if not 0 < eps < float("inf"):
-            raise ValueError(f"eps must be above 0 and finite, received {eps}")
-        if layers not in {"all", "maps"}:
-            raise ValueError(f"layers must be all or maps, received {layers!r}")
+    @validated
+    def __init__(
+        self,
+        momentum: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.1,
+        eps: Annotated[FiniteFloat, Field(gt=0)] = 1e-5,
+        layers: Literal["all", "maps"] = "all",
+    ) -> None:
         self.momentum = momentum
         self.eps = eps
         self.layers = layers

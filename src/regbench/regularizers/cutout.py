@@ -1,9 +1,11 @@
 """Cutout."""
 
 import torch
+from pydantic import NonNegativeInt
 from torch import Tensor
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class Cutout(Regularizer):
@@ -24,12 +26,11 @@ class Cutout(Regularizer):
             the side nothing is left.
 
     Raises:
-        ValueError: `size` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, size: int) -> None:
-        if size < 0:
-            raise ValueError(f"size must be at least 0, received {size}")
+    @validated
+    def __init__(self, size: NonNegativeInt = 8) -> None:
         self.size = size
 
     def on_batch(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

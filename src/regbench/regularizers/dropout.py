@@ -1,10 +1,12 @@
 """Dropout."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, FiniteFloat
 from torch import nn
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class Dropout(Regularizer):
@@ -25,14 +27,13 @@ class Dropout(Regularizer):
         layers: `dense` or `all`.
 
     Raises:
-        ValueError: `p` or `layers` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, p: float, layers: Literal["dense", "all"]) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"p must be in [0, 1), received {p}")
-        if layers not in {"dense", "all"}:
-            raise ValueError(f"layers must be dense or all, received {layers!r}")
+    @validated
+    def __init__(
+        self, p: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.5, layers: Literal["dense", "all"] = "dense"
+    ) -> None:
         self.p = p
         self.layers = layers
 

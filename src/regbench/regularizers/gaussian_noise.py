@@ -1,11 +1,13 @@
 """Gaussian noise."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, FiniteFloat
 from torch import Tensor, nn
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class GaussianNoise(Regularizer):
@@ -28,14 +30,11 @@ class GaussianNoise(Regularizer):
         layers: `all` or `dense`.
 
     Raises:
-        ValueError: `std` or `layers` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, std: float, layers: Literal["dense", "all"]) -> None:
-        if not 0 <= std < float("inf"):
-            raise ValueError(f"std must be at least 0 and finite, received {std}")
-        if layers not in {"dense", "all"}:
-            raise ValueError(f"layers must be dense or all, received {layers!r}")
+    @validated
+    def __init__(self, std: Annotated[FiniteFloat, Field(ge=0)] = 0.1, layers: Literal["dense", "all"] = "all") -> None:
         self.std = std
         self.layers = layers
 

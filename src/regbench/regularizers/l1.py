@@ -1,11 +1,13 @@
 """L1 penalty."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, FiniteFloat
 from torch import Tensor, nn
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class L1(Regularizer):
@@ -27,14 +29,15 @@ class L1(Regularizer):
         parameters: `weights` or `all`.
 
     Raises:
-        ValueError: `coefficient` or `parameters` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, coefficient: float, parameters: Literal["weights", "all"]) -> None:
-        if not 0 <= coefficient < float("inf"):
-            raise ValueError(f"coefficient must be at least 0 and finite, received {coefficient}")
-        if parameters not in {"weights", "all"}:
-            raise ValueError(f"parameters must be weights or all, received {parameters!r}")
+    @validated
+    def __init__(
+        self,
+        coefficient: Annotated[FiniteFloat, Field(ge=0)] = 1e-5,
+        parameters: Literal["weights", "all"] = "weights",
+    ) -> None:
         self.coefficient = coefficient
         self.parameters = parameters
 

@@ -1,8 +1,12 @@
 """Label smoothing."""
 
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
 from torch import Tensor
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class LabelSmoothing(Regularizer):
@@ -22,12 +26,11 @@ class LabelSmoothing(Regularizer):
         smoothing: ε, in [0, 1); 0 equals none.
 
     Raises:
-        ValueError: `smoothing` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, smoothing: float) -> None:
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing must be in [0, 1), received {smoothing}")
+    @validated
+    def __init__(self, smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1) -> None:
         self.smoothing = smoothing
 
     def on_batch(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

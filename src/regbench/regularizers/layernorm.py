@@ -1,8 +1,12 @@
 """Layer normalization."""
 
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
 from torch import nn
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class LayerNorm(Regularizer):
@@ -24,12 +28,11 @@ class LayerNorm(Regularizer):
         eps: ε, above 0.
 
     Raises:
-        ValueError: `eps` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, eps: float) -> None:
-        if not 0 < eps < float("inf"):
-            raise ValueError(f"eps must be above 0 and finite, received {eps}")
+    @validated
+    def __init__(self, eps: Annotated[FiniteFloat, Field(gt=0)] = 1e-5) -> None:
         self.eps = eps
 
     def before_activation(self, features: int, dims: int) -> list[nn.Module]:

@@ -1,10 +1,14 @@
 """Mixup."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.distributions import Beta
 
 from regbench.regularizers.base import Regularizer
+from regbench.validation import validated
 
 
 class Mixup(Regularizer):
@@ -25,12 +29,11 @@ class Mixup(Regularizer):
         alpha: α, at least 0; 0 equals none, 1 draws λ uniformly, less keeps λ near 0 and 1.
 
     Raises:
-        ValueError: `alpha` is out of range.
+        ValueError: An argument is out of its range.
     """
 
-    def __init__(self, alpha: float) -> None:
-        if not 0 <= alpha < float("inf"):
-            raise ValueError(f"alpha must be at least 0 and finite, received {alpha}")
+    @validated
+    def __init__(self, alpha: Annotated[FiniteFloat, Field(ge=0)] = 0.2) -> None:
         self.alpha = alpha
 
     def on_batch(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-BINS = 15
-_MOST_MISTAKES = 12
+from regbench.drawing.confusion import Array, row_shares
+from regbench.drawing.reliability import BINS, bin_by_confidence, calibration_error
+from regbench.storage.schema import PREDICTIONS
 
-Array = np.ndarray[Any, np.dtype[Any]]
+_MOST_MISTAKES = 12
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Predictions:
     read: int = 0
 
 
-def gather(folders: Iterable[str | Path]) -> Predictions:
+def read_predictions(folders: Iterable[str | Path]) -> Predictions:
     """Read ``predictions.npz`` of every run folder; a damaged or missing file is named in ``problems``."""
     found = Predictions()
     images: dict[int, Array] = {}
     runs: list[tuple[Array, Array, Array]] = []
     for folder in folders:
-        file = Path(folder) / "predictions.npz"
+        file = Path(folder) / PREDICTIONS
         try:
             stored = _read(file)
         # A truncated archive raises from zipfile, zlib, numpy or the missing key, as it happens.
@@ -72,6 +72,14 @@ def gather(folders: Iterable[str | Path]) -> Predictions:
     return found
 
 
+def read_logits(folder: Path) -> Array | None:
+    """Return a run's test logits ``(N, C)``; None where they cannot be read."""
+    try:
+        return _read(folder / PREDICTIONS)["logits"]
+    except Exception:  # as above; whoever shows the predictions names what is wrong
+        return None
+
+
 def confused_pairs(confusion: Array, most: int = 5) -> list[tuple[int, int, float]]:
     """(class, mistaken for, share of the class's images), the most frequent first, those that never happen left out."""
     shares = row_shares(confusion)
@@ -81,16 +89,22 @@ def confused_pairs(confusion: Array, most: int = 5) -> list[tuple[int, int, floa
     return [(target, answer, float(shares[target, answer])) for target, answer in pairs if shares[target, answer] > 0]
 
 
-def row_shares(confusion: Array) -> Array:
-    """Each row divided by its sum; a class without images gives zeros."""
-    totals = confusion.sum(axis=1, keepdims=True)
-    shares: Array = np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
-    return shares
+def check_predictions(logits: Array, labels: Array) -> None:
+    """Refuse arrays that cannot be a run's predictions.
 
+    Args:
+        logits: Finite, ``(N, C)``.
+        labels: From 0 to C - 1, ``(N,)``.
 
-def calibration_error(bins: Array) -> float:
-    """Expected calibration error of binned predictions: the mean of |accuracy - confidence|, weighted by bin."""
-    return float(np.abs(bins[2] - bins[1]).sum() / bins[0].sum()) if bins[0].sum() else float("nan")
+    Raises:
+        ValueError: They cannot.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not labels.size:
+        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not belong together")
+    if not np.issubdtype(logits.dtype, np.floating) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"expected floating-point logits and integer labels, not {logits.dtype} and {labels.dtype}")
+    if labels.min() < 0 or labels.max() >= logits.shape[1] or not np.isfinite(logits).all():
+        raise ValueError("labels out of range or logits that are not finite")
 
 
 _KEYS = ("logits", "labels", "sample_images", "mistake_indices", "mistake_images")
@@ -99,11 +113,7 @@ _KEYS = ("logits", "labels", "sample_images", "mistake_indices", "mistake_images
 def _read(file: Path) -> dict[str, Array]:
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         stored = {key: archive[key] for key in _KEYS}
-    logits, labels = stored["logits"], stored["labels"]
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not labels.size:
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not belong together")
-    if labels.min() < 0 or labels.max() >= logits.shape[1] or not np.isfinite(logits).all():
-        raise ValueError("labels out of range or logits that are not finite")
+    check_predictions(stored["logits"], stored["labels"])
     return stored
 
 
@@ -116,9 +126,7 @@ def _softmax(logits: Array) -> Array:
 def _count(found: Predictions, labels: Array, answers: Array, certain: Array, classes: int) -> None:
     square = np.bincount(labels * classes + answers, minlength=classes**2).reshape(classes, classes)
     found.confusion = square if not found.read else found.confusion + square
-    place = np.minimum((certain * BINS).astype(int), BINS - 1)
-    sums = (np.ones_like(certain), certain, answers == labels)
-    bins = np.array([np.bincount(place, weights=weights, minlength=BINS) for weights in sums])
+    bins = bin_by_confidence(certain, answers == labels)
     found.bins = found.bins + bins
     found.errors.append(calibration_error(bins))
     found.size, found.read = len(labels), found.read + 1

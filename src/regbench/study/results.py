@@ -1,6 +1,5 @@
 """Reads finished runs into tidy tables, and names every run that is not finished."""
 
-import re
 import shlex
 from dataclasses import dataclass, field
 from os import PathLike
@@ -9,11 +8,25 @@ from typing import Any
 
 import pandas as pd
 
-from regbench.study import folders, frames
-from regbench.study.axes import differing, label_settings
-from regbench.study.frames import COLUMNS, HISTORY_COLUMNS, UNFINISHED_COLUMNS
+from regbench.storage.code import told_apart
+from regbench.storage.results import DamagedError, RunResults, read_results
+from regbench.storage.schema import CONFIG, FINISHED, HISTORY, METRICS, RESULTS, SWEEP, label_of, read_run_path
+from regbench.storage.study_folder import find_runs, read_plan
+from regbench.study import run_folders, run_tables
+from regbench.study.run_tables import COLUMNS, HISTORY_COLUMNS, UNFINISHED_COLUMNS
+from regbench.study.settings import (
+    CODES,
+    drop_constant_values,
+    drop_known_code,
+    flatten,
+    label_settings,
+    unflatten,
+)
+from regbench.study.verification import MismatchError, Verifier
 
-_RUN_FOLDER = re.compile(r"(?P<data>[^/]+)/(?P<setting>[^/]+)-(?P<hash>[0-9a-f]{6})/seed(?P<seed>\d+)$")
+# Of runs that were left out although they ended, unlike those that a half-finished study still lacks.
+LEFT_OUT = frozenset({"failed", "diverged", "damaged", "mismatch"})
+
 _REASONS = {
     "failed": "failed; error.txt has the traceback",
     "diverged": "the loss was no longer finite",
@@ -29,16 +42,20 @@ class Study:
 
     Attributes:
         name: The studies' names joined by ` + `.
-        runs: One row a finished run: `study`, `dataset`, `model`, `setting`, `label`, the other values of
+        runs: One row per finished run: `study`, `dataset`, `model`, `setting`, `label`, the other values of
             `results.json`, `folder` (empty where read from a CSV), a column
             `config/regularizer.<technique>.<parameter>` for each parameter of a technique, and a column
             `config/<dotted.key>` for each other value of the configuration that differs and does not follow from the
-            columns before.
+            columns before. `code/regularizer` and `code/rest` tell runs of different code apart, where any is not
+            RegBench's known code.
         history: Those runs' rows of `history.csv` with `study`, `dataset`, `model`, `setting`, `label`,
             `config_hash`, `seed` and `split_seed`.
         unfinished: `folder` (below the study's), `study`, `dataset`, `model`, `setting`, `label`, `config_hash`,
-            `seed`, `status` (failed, diverged, interrupted, missing or damaged) and `reason` (one line) of every
-            other run.
+            `seed`, `status` and `reason` (one line) of every other run. The status is failed, diverged, interrupted,
+            missing, damaged (a file is not what a run writes) or mismatch (the recorded numbers are not those of its
+            history or its predictions); a `sweep.json` that could not be read is listed as rebuilt.
+        unverified: The folders (below the study's) of finished runs without `predictions.npz`: nothing shows that
+            their test metrics are right.
         commands: What started the runs, as far as known.
         configs: Composed configurations by `config_hash`, without seed and study; empty where read from a CSV.
         provenance: The distinct blocks of versions, commit, data and device; empty where read from a CSV.
@@ -48,6 +65,7 @@ class Study:
     runs: pd.DataFrame
     history: pd.DataFrame
     unfinished: pd.DataFrame
+    unverified: list[str]
     commands: list[str]
     configs: dict[str, dict[str, Any]]
     provenance: list[dict[str, Any]]
@@ -55,6 +73,9 @@ class Study:
 
 def load(*paths: str | PathLike[str]) -> Study:
     """Read studies into tables.
+
+    The test metrics of every run are computed from its `predictions.npz` and compared with the recorded ones; what was
+    computed is remembered in `.verified.json` in each folder given, where it can be written.
 
     Args:
         paths: Folders of studies, of single runs or of one run, and `results.csv` files that a report wrote
@@ -84,6 +105,7 @@ class _Found:
     rows: list[dict[str, Any]] = field(default_factory=list)
     histories: list[pd.DataFrame] = field(default_factory=list)
     unfinished: list[dict[str, Any]] = field(default_factory=list)
+    unverified: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     provenance: list[dict[str, Any]] = field(default_factory=list)
@@ -97,25 +119,26 @@ class _Found:
         return new
 
     def study(self) -> Study:
-        runs = frames.tidy(pd.DataFrame(self.rows))
+        runs = run_tables.tidy(pd.DataFrame(self.rows))
         if len(runs):
+            runs = drop_known_code(runs)
             runs["label"] = label_settings(runs)
-            runs = differing(runs)
-        runs = runs.reindex(columns=frames.ordered(runs.columns, COLUMNS))
+            runs = drop_constant_values(runs)
+        runs = runs.reindex(columns=run_tables.ordered(runs.columns, COLUMNS))
         labels = dict(zip(runs["config_hash"], runs["label"], strict=True))
 
         history = pd.concat(self.histories, ignore_index=True) if self.histories else pd.DataFrame()
         if len(history):
-            history["label"] = history["config_hash"].map(labels)
+            history["label"] = run_tables.by_run(history, runs, "label")
             history = history.astype({"epoch": int, "seed": int})
-        history = history.reindex(columns=frames.ordered(history.columns, HISTORY_COLUMNS))
+        history = history.reindex(columns=run_tables.ordered(history.columns, HISTORY_COLUMNS))
 
         unfinished = pd.DataFrame(self.unfinished, columns=UNFINISHED_COLUMNS)
         known = unfinished["config_hash"].map(labels)
         unfinished["label"] = known.where(known.notna(), unfinished["setting"])
         unfinished = unfinished.drop_duplicates(["folder", "status"], ignore_index=True)
         name = " + ".join(dict.fromkeys(self.names))
-        return Study(name, runs, history, unfinished, self.commands, self.configs, self.provenance)
+        return Study(name, runs, history, unfinished, self.unverified, self.commands, self.configs, self.provenance)
 
 
 def _table_of(path: Path) -> Path | None:
@@ -127,92 +150,116 @@ def _table_of(path: Path) -> Path | None:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: expected a folder of runs or a results.csv, found nothing there")
     inside = path / "results.csv"
-    return inside if inside.is_file() and not (path / folders.SWEEP).exists() else None
+    return inside if inside.is_file() and not (path / SWEEP).exists() else None
 
 
 def _read_folders(path: Path, found: _Found) -> None:
-    run_folders, sweeps = folders.find(path)
-    if not run_folders and not sweeps:
+    folders, sweeps = find_runs(path)
+    if not folders and not sweeps:
         raise ValueError(f"{path}: expected folders with results.json or a results.csv, found neither")
     names: list[str] = []
-    for folder in run_folders:
+    verifier = Verifier(path)
+    verifier.prepare(folders)
+    for folder in folders:
         status, reason = "damaged", ""
         try:
-            results = folders.read_results(folder)
-            if results is not None and results["status"] == "finished":
-                names.append(_add_run(folders.read_run(folder, results), path, found))
+            results = read_results(folder)
+            if results is not None and results.status == FINISHED:
+                run = run_folders.read_run(folder, results)
+                verified = verifier.check(run)
+                names.append(_add_run(run, path, found))
+                found.unverified += [] if verified else [_place(folder, path)]
                 continue
-            status = "running" if results is None else results["status"]
-            reason = (results or {}).get("error") or _REASONS[status]
-        except folders.DamagedError as error:
+            status = "running" if results is None else results.status
+            reason = (results.error if results else None) or _REASONS[status]
+        except MismatchError as error:
+            status, reason = "mismatch", str(error)
+        except DamagedError as error:
             results, reason = None, str(error)
         status = "interrupted" if status == "running" else status
         found.unfinished.append(_unfinished(folder, path, status, reason, results))
+    if folders != [path]:
+        verifier.remember()
     for sweep in sweeps:
         try:
-            commands, planned = folders.read_sweep(sweep)
-        except folders.DamagedError as error:
-            found.unfinished.append(_unfinished(sweep, path, "damaged", str(error), None))
+            plan = read_plan(sweep)
+        except DamagedError as error:
+            reason = f"{error}; rebuilt from the run folders, so runs that had not started are not known"
+            found.unfinished.append(_unfinished(sweep, path, "rebuilt", reason, None))
             continue
-        found.commands += [command for command in commands if command not in found.commands]
-        for folder in (sweep.parent / name for name in planned):
-            if not (folder / folders.RESULTS).exists() and not (folder / folders.CONFIG).exists():
+        found.commands += [command for command in plan.commands if command not in found.commands]
+        for folder in (sweep.parent / name for name in plan.runs):
+            if not (folder / RESULTS).exists() and not (folder / CONFIG).exists():
                 found.unfinished.append(_unfinished(folder, path, "missing", _REASONS["missing"], None))
     distinct = set(names)
     found.names.append(names[0] if len(distinct) == 1 else path.resolve().name)
 
 
-def _add_run(run: folders.Run, path: Path, found: _Found) -> str:
+def _add_run(run: run_folders.Run, path: Path, found: _Found) -> str:
     """Add a finished run's row and history; return its study's name."""
-    results, config = run.results, run.config
-    study = results.get("study") or path.resolve().name
-    row = {name: results.get(name) for name in COLUMNS if name in results} | {"study": study, "folder": str(run.folder)}
-    row |= {name: results["metrics"].get(name) for name in folders.METRICS}
-    row |= {f"seconds/{part}": results["seconds"].get(part) for part in folders.SECONDS}
-    row |= {f"config/{key}": value for key, value in folders.flatten(config)}
+    results, config = run.results, run.stored.config
+    study = results.study or path.resolve().name
+    values = results.model_dump(exclude={"metrics", "seconds", "provenance"})
+    row = {name: values[name] for name in COLUMNS if name in values} | {"study": study, "folder": str(run.folder)}
+    row |= {name: row[name] or label_of(config.get(name)) for name in ("dataset", "model", "optimizer", "scheduler")}
+    recorded = results.provenance.get("code")
+    code = told_apart(config, run.stored.code, recorded if isinstance(recorded, dict) else {})
+    row |= dict(zip(CODES, code, strict=True))
+    row |= {name: results.metrics.get(name) for name in METRICS}
+    row |= {f"seconds/{part}": value for part, value in results.seconds}
+    if results.inert:
+        row[run_tables.INERT] = "+".join(results.inert)
+    row |= {f"config/{key}": value for key, value in flatten(config)}
     if found.is_new(row):
         found.rows.append(row)
-        identity = {name: row.get(name) for name in frames.HISTORY_IDENTITY if name in row}
+        identity = {name: row.get(name) for name in run_tables.HISTORY_IDENTITY if name in row}
         found.histories.append(pd.DataFrame(identity | run.history))
         shared = {key: value for key, value in config.items() if key not in {"seed", "study"}}
-        found.configs.setdefault(results["config_hash"], shared)
-        block = {key: value for key, value in (results.get("provenance") or {}).items() if key != "started"}
+        found.configs.setdefault(str(results.config_hash), shared)
+        block = {key: value for key, value in results.provenance.items() if key not in {"started", "code"}}
         if block and block not in found.provenance:
             found.provenance.append(block)
-        if run.folder == path and run.overrides:
-            found.commands.append(f"python train.py {shlex.join(map(str, run.overrides))}")
-    return str(study)
+        if run.folder == path and run.stored.overrides:
+            found.commands.append(f"python train.py {shlex.join(run.stored.overrides)}")
+    return study
 
 
-def _unfinished(folder: Path, path: Path, status: str, reason: str, results: dict[str, Any] | None) -> dict[str, Any]:
+def _unfinished(folder: Path, path: Path, status: str, reason: str, results: RunResults | None) -> dict[str, Any]:
     """Describe a run without results by its folder's name, or better by what its results.json says."""
-    match = _RUN_FOLDER.search(folder.resolve().as_posix())
-    known = results or {}
-    shown = folder.name if folder == path else folder.relative_to(path).as_posix()
-    row = {name: known.get(name) for name in ("dataset", "model", "setting", "config_hash", "seed")}
-    if match is not None:
-        from_name = {"setting": match["setting"], "config_hash": match["hash"], "seed": int(match["seed"])}
-        row = from_name | {name: value for name, value in row.items() if value is not None}
-    study = known.get("study") or path.resolve().name
-    return row | {"study": study, "folder": shown, "status": status, "reason": " ".join(str(reason).split())}
+    place = read_run_path(folder.resolve())
+    row = {name: getattr(results, name, None) for name in ("dataset", "model", "setting", "config_hash", "seed")}
+    if place is not None:
+        row = place._asdict() | {name: value for name, value in row.items() if value is not None}
+    study = (results.study if results else None) or path.resolve().name
+    return row | {
+        "study": study,
+        "folder": _place(folder, path),
+        "status": status,
+        "reason": " ".join(str(reason).split()),
+    }
+
+
+def _place(folder: Path, path: Path) -> str:
+    """Return a run's place below the folder that was asked for."""
+    return folder.name if folder == path else folder.relative_to(path).as_posix()
 
 
 def _read_table(path: Path, found: _Found) -> None:
     """Read a report's results.csv and the history.csv beside it."""
-    table = frames.read_csv(path, ["status", *COLUMNS])
+    table = run_tables.read_results(path)
     finished = table["status"] == "finished"
     keys = []
-    for row in frames.records(table[finished].drop(columns=["status", "reason"], errors="ignore")):
+    for row in run_tables.records(table[finished].drop(columns=["status", "reason"], errors="ignore")):
         if found.is_new(row):
             found.rows.append(row | {"folder": ""})
             keys.append((row["study"], row["config_hash"], row["seed"]))
             config = {name.removeprefix("config/"): value for name, value in row.items() if name.startswith("config/")}
-            found.configs.setdefault(row["config_hash"], folders.unflatten(config))
-    for row in frames.records(table[~finished]):
+            found.configs.setdefault(row["config_hash"], unflatten(config))
+    for row in run_tables.records(table[~finished]):
         found.unfinished.append({name: row.get(name) for name in UNFINISHED_COLUMNS})
-    beside = path.with_name(folders.HISTORY)
+    beside = path.with_name(HISTORY)
     if keys and beside.is_file():
-        history = frames.read_csv(beside, HISTORY_COLUMNS)
+        history = run_tables.read_history(beside)
         wanted = pd.MultiIndex.from_tuples(keys, names=["study", "config_hash", "seed"])
         found.histories.append(history[pd.MultiIndex.from_frame(history[wanted.names]).isin(wanted)])
     names = [str(name) for name in table["study"].dropna().unique()]

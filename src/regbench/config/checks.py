@@ -1,0 +1,67 @@
+"""What composes and yet makes no comparable run: checked before a folder is made. Imports no torch."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from regbench.config.trainer_options import check_trainer
+
+SEEDS = 2**63  # reports keep seeds as integers of 64 bits
+MAX_THREADS = 1_024
+
+_NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
+_LONGEST_NAME = 255  # bytes, of a folder's name on the usual file systems
+
+
+def check_values(config: Mapping[str, Any]) -> None:
+    """Refuse values of a composed configuration that no run may have.
+
+    Constructors see to their own arguments. Here is what they take and a comparison does not, and what would already
+    show in the names of folders. Finished runs of such values are read nevertheless.
+
+    Raises:
+        ValueError: In one line that names the key, what was expected and what was received.
+    """
+    _check_seed(config.get("seed"), "seed")
+    _check_study(config.get("study"))
+    if type(threads := config.get("threads")) is int and threads > MAX_THREADS:
+        raise ValueError(f"threads: expected at most {MAX_THREADS:,}; received {threads}")
+    if isinstance(dataset := config.get("dataset"), Mapping) and "split_seed" in dataset:
+        _check_seed(dataset["split_seed"], "dataset.split_seed")
+    if isinstance(scheduler := config.get("scheduler"), Mapping):
+        _check_periods(scheduler)
+    if isinstance(callbacks := config.get("callbacks"), Mapping):
+        for name, node in callbacks.items():
+            if isinstance(node, Mapping) and "patience" in node:
+                _check_patience(node["patience"], f"callbacks.{name}.patience")
+    if isinstance(trainer := config.get("trainer"), Mapping):
+        check_trainer(trainer)
+
+
+def _check_seed(seed: Any, key: str) -> None:
+    if type(seed) is not int or not 0 <= seed < SEEDS:
+        raise ValueError(f"{key}: expected an integer of at least 0 and below 2^63; received {seed!r}")
+
+
+def _check_patience(patience: Any, key: str) -> None:
+    # What is no number is refused by the callback's own signature, in its own words.
+    if isinstance(patience, (bool, int, float)) and not (type(patience) is int and patience >= 0):
+        raise ValueError(f"{key}: expected an integer of at least 0; received {patience!r}")
+
+
+def _check_periods(scheduler: Mapping[str, Any]) -> None:
+    """Refuse periods of torch's schedules by which it would divide at the first epoch's end, and not look at before."""
+    for name in ("T_max", "step_size"):
+        if type(period := scheduler.get(name)) is int and period < 1:
+            raise ValueError(f"scheduler.{name}: expected an integer above 0; received {period}")
+
+
+def _check_study(study: Any) -> None:
+    if not isinstance(study, str):
+        received = "null" if study is None else repr(study)
+        raise ValueError(f"study: expected a name, in quotes where it is a number or the like; received {received}")
+    if not study.strip() or study in {".", ".."} or _NO_NAME.search(study) or len(study.encode()) > _LONGEST_NAME:
+        raise ValueError(
+            f"study: expected the name of a folder below outputs/sweeps, without slashes and control characters; "
+            f"received {study!r}"
+        )

@@ -1,0 +1,77 @@
+"""Composing one configuration from YAML groups and overrides."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from regbench.config import resolvers  # noqa: F401 (registers what the YAMLs use)
+from regbench.config.identity import with_names
+
+_PACKAGED = Path(__file__).parents[1] / "configs"  # in an installed wheel; a checkout has them at its top
+CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
+SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment")
+LIST_GROUPS = ("regularizer", "callbacks")
+
+
+def compose_raw(overrides: Iterable[str] = ()) -> DictConfig:
+    """Return the composed configuration with its interpolations, Hydra's part included; its errors are left as are."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return hydra.compose("train", list(overrides), return_hydra_config=True)
+
+
+def to_plain(config: DictConfig, choices: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the configuration without Hydra's part, all interpolations resolved and all parts named.
+
+    Args:
+        config: The composed configuration.
+        choices: The option of each group; from Hydra's part of the configuration unless given.
+    """
+    if choices is None:
+        choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    if not isinstance(plain, dict):
+        raise TypeError(f"expected a configuration of keys and values, received {type(plain).__name__}")
+    return with_names({str(key): value for key, value in plain.items()}, choices)
+
+
+def check_choices(overrides: Iterable[str]) -> None:
+    """Refuse what composes without an error but makes no sense: two options of one group, one technique given twice.
+
+    Raises:
+        ValueError: In one line that names the override.
+    """
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        value = override.value()
+        if override.key_or_group in SINGLE_GROUPS and isinstance(value, list):
+            raise ValueError(
+                f"{override.input_line}: expected one option of {override.key_or_group}, received a list; "
+                f"only {' and '.join(LIST_GROUPS)} take several"
+            )
+        if override.key_or_group in LIST_GROUPS and isinstance(value, list) and len(set(map(str, value))) < len(value):
+            raise ValueError(
+                f"{override.input_line}: expected each of {override.key_or_group} once, received one twice"
+            )
+
+
+def check_given_once(overrides: Iterable[str]) -> None:
+    """Refuse a key or a group that is given twice: Hydra takes the last and says nothing.
+
+    Raises:
+        ValueError: In one line that names both overrides.
+    """
+    given: dict[str, str] = {}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_delete():
+            continue
+        # One option may stand at two places: that is another package.
+        key = f"{override.key_or_group}@{override.package}" if override.package else override.key_or_group
+        line = str(override.input_line)
+        if key in given:
+            raise ValueError(f"{line}: expected {key} once, received {given[key]} before it")
+        given[key] = line

@@ -1,0 +1,87 @@
+"""What a run folder holds already: a finished run, another one, one of other code. Imports no torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from regbench.config.identity import config_hash, setting_name
+from regbench.runs.spec import RunSpec
+from regbench.storage.code import NOT_RECORDED
+from regbench.storage.lock import hold
+from regbench.storage.results import DamagedError, RunResults, StoredConfig, clear_run, read_config, read_results
+from regbench.storage.schema import CONFIG, FINISHED
+
+
+def finished_run(folder: Path) -> RunResults | None:
+    """Return the results of the finished run that a folder holds, if it does."""
+    try:
+        results = read_results(folder)
+    except DamagedError:
+        return None
+    return results.model_copy(update={"reused": True}) if results and results.status == FINISHED else None
+
+
+def refuse_other_run(folder: Path, spec: RunSpec) -> None:
+    """Refuse a folder that holds the run of another configuration, seed or code; `force` replaces one of other code.
+
+    Raises:
+        ValueError: In one line that names both.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    try:
+        there = read_config(folder)
+    except DamagedError as error:
+        raise ValueError(f"{folder / CONFIG}: damaged ({error}); delete the folder to run from scratch") from error
+    held = config_hash(there.config, there.code), there.config.get("seed")
+    if held == (spec.config_hash, spec.seed):
+        return
+    if _is_of_other_code(there, spec):
+        if spec.force:
+            return
+        raise ValueError(
+            f"hydra.run.dir={folder}: holds this run of other code ({differing_code(there.code, spec.code)}); "
+            "give another folder, or force=true to replace it"
+        )
+    raise ValueError(
+        f"hydra.run.dir={folder}: holds the run of another configuration ({setting_name(there.config)}-{held[0]} "
+        f"seed {held[1]}), asked for {spec.setting}-{spec.config_hash} seed {spec.seed}; give another folder"
+    )
+
+
+def other_code_beside(folder: Path, spec: RunSpec) -> str | None:
+    """Return a line about the same run of other code, where one stands beside this folder."""
+    if not spec.code or folder.parent.name != f"{spec.setting}-{spec.config_hash}":
+        return None
+    for path in sorted(folder.parent.parent.glob(f"{spec.setting}-*/{folder.name}/{CONFIG}")):
+        try:
+            there = read_config(path.parent)
+        except DamagedError:
+            continue
+        if _is_of_other_code(there, spec):
+            what = differing_code(there.code, spec.code)
+            return f"{folder}: trained from scratch, beside {path.parent}, which is of other code: {what}"
+    return None
+
+
+def discard(folder: Path, spec: RunSpec) -> None:
+    """Clear what a folder holds of a run, so that it is trained from scratch.
+
+    Raises:
+        ValueError: The folder holds another run.
+    """
+    if folder.exists():
+        with hold(folder):
+            refuse_other_run(folder, spec)
+            clear_run(folder)
+
+
+def differing_code(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Say in which classes two codes differ, and how; empty where they are the same."""
+    names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    return "; ".join(f"{name} {then.get(name, NOT_RECORDED)}, now {now.get(name, NOT_RECORDED)}" for name in names)
+
+
+def _is_of_other_code(there: StoredConfig, spec: RunSpec) -> bool:
+    """Tell whether a stored run differs from this one in its code alone."""
+    same = config_hash(there.config, {}) == config_hash(spec.config, {}) and there.config.get("seed") == spec.seed
+    return same and there.code != spec.code

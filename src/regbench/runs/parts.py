@@ -1,0 +1,142 @@
+"""Building the parts of a run (data, network, optimizer, callbacks, trainer) from its configuration."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from pytorch_lightning.callbacks import StochasticWeightAveraging
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from regbench.config.errors import NO_DECAY_HERE
+from regbench.config.objects import check_call, construct, construct_partial
+from regbench.config.resolvers import has_compiler
+from regbench.config.trainer_options import check_device_count
+from regbench.data import ImageData
+from regbench.models import initialize
+from regbench.regularizers import Combined, Regularizer
+from regbench.training.classifier import Classifier
+from regbench.training.fitting import SILENT
+
+_GIVEN_TO_TRAINER = ("logger", "callbacks", "plugins", "default_root_dir")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration describes, built and not yet run."""
+
+    data: ImageData
+    classifier: Classifier
+    callbacks: list[pl.Callback]
+    make_trainer: Callable[..., pl.Trainer]
+    monitor: str
+    threads: int
+    histograms: bool
+
+
+def build(config: Mapping[str, Any]) -> Parts:
+    """Build all parts of a run from a composed configuration.
+
+    Nothing is read from disk and nothing is trained, so all that is wrong with a configuration itself shows here.
+
+    Raises:
+        ValueError: A key or value is unknown, missing, of the wrong type or out of range, in one line that names it.
+    """
+    return _build(**check_call(_build, config, "", {}))
+
+
+def _build(
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    regularizer: dict[str, Any],
+    optimizer: dict[str, Any],
+    scheduler: dict[str, Any],
+    trainer: dict[str, Any],
+    seed: NonNegativeInt,
+    study: str | None,  # noqa: ARG001 (names the folder alone)
+    threads: PositiveInt,
+    compile: bool,
+    monitor: Literal["val/acc", "val/loss"],
+    track_test: bool,
+    callbacks: dict[str, Any],
+    histograms: bool,
+    force: bool = False,  # noqa: ARG001 (decides before anything is built)
+) -> Parts:
+    """Build a run; the arguments are the keys of `configs/train.yaml`, and no others."""
+    if compile and not has_compiler():
+        raise ValueError("compile: expected false, since no C++ compiler (g++ or clang++) is found; received true")
+    if "weight_decay" in optimizer:
+        raise ValueError(f"optimizer.weight_decay: {NO_DECAY_HERE}")
+    epochs = trainer.get("max_epochs")
+    if isinstance(epochs, int) and epochs < 1:
+        raise ValueError(f"trainer.max_epochs: expected 1 or more, received {epochs}")
+    data = construct(dataset, ImageData, "dataset", seed=seed, watched=("probe",))
+    data.watched += (*(["val"] if data.val_size else []), *(["test"] if track_test else []))
+    techniques = Combined(
+        {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}
+    )
+    watchers = [_construct_callback(node, f"callbacks.{key}", data) for key, node in sorted(callbacks.items())]
+    if (outputs := model.get("num_classes", len(data.classes))) != len(data.classes):
+        raise ValueError(
+            f"model.num_classes: expected {len(data.classes)}, the number of dataset.classes; received {outputs!r}"
+        )
+    net = construct(model, nn.Module, "model", regularizer=techniques)
+    initialize(net, seed)
+    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    make_trainer = _checked(construct_partial(trainer, pl.Trainer, "trainer", given=(*_GIVEN_TO_TRAINER, *SILENT)))
+    interval = scheduler.get("interval", "epoch")
+    if interval not in {"epoch", "step"}:
+        raise ValueError(f"scheduler.interval: expected epoch or step, received {interval!r}")
+    scheduler = {key: value for key, value in scheduler.items() if key != "interval"}
+    make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
+    make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
+    classifier = Classifier(
+        net,
+        techniques,
+        make_optimizer,
+        make_scheduler,
+        interval=interval,
+        num_classes=len(data.classes),
+        seed=seed,
+        compile=compile,
+        watched=data.watched,
+    )
+    return Parts(data, classifier, watchers, make_trainer, monitor, threads, histograms)
+
+
+def _checked(make_trainer: Callable[..., pl.Trainer]) -> Callable[..., pl.Trainer]:
+    """Refuse a trainer of several devices as soon as they are counted."""
+
+    def make(**given: Any) -> pl.Trainer:
+        trainer = make_trainer(**given)
+        check_device_count(trainer.num_devices, trainer.num_nodes)
+        return trainer
+
+    return make
+
+
+def refuse_late_averaging(callback: pl.Callback, key: str) -> None:
+    """Refuse the callback whose averaged weights come after the last checkpoint, so that nothing would hold them.
+
+    Raises:
+        ValueError: In one line that names the key and what averages instead.
+    """
+    if isinstance(callback, StochasticWeightAveraging):
+        raise ValueError(
+            f"{key}: StochasticWeightAveraging puts its weights in when training has ended, after the checkpoints that "
+            "are scored, so it would be without effect; use callbacks=ema, or a subclass of Lightning's WeightAveraging"
+        )
+
+
+def _construct_callback(node: Any, key: str, data: ImageData) -> pl.Callback:
+    """Build a callback, refusing one that would watch the test split or what this run does not measure."""
+    callback = construct(node, pl.Callback, key)
+    refuse_late_averaging(callback, key)
+    known = [f"{split}/{metric}" for split in ("probe", "val")[: 1 + bool(data.val_size)] for metric in ("acc", "loss")]
+    if (monitor := getattr(callback, "monitor", None)) is not None and monitor not in known:
+        raise ValueError(f"{key}.monitor: expected one of {', '.join(known)}; received {monitor!r}")
+    return callback

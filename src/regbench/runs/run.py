@@ -1,0 +1,183 @@
+"""One run in four steps: its specification, its parts, the training, the results."""
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from regbench.config import compose
+from regbench.config.budget import averaging_warning
+from regbench.config.identity import run_name
+from regbench.runs.acting import find_acting
+from regbench.runs.evaluation import predict_splits, score_splits, write_predictions
+from regbench.runs.parts import Parts, build, refuse_late_averaging
+from regbench.runs.recording import Record, recording
+from regbench.runs.resuming import Start, find_start, run_identity
+from regbench.runs.spec import RunSpec
+from regbench.storage.results import RunResults, Seconds
+from regbench.storage.schema import CHECKPOINTS, FINISHED, HISTORY, PREDICTIONS, TENSORBOARD, WEIGHTS
+from regbench.training.checkpoints import LAST, AtomicCheckpointIO, Checkpoints, read_checkpoint
+from regbench.training.fitting import SILENT, fit, lone_process
+from regbench.training.history import DivergedError, EpochBar, History
+from regbench.training.tensorboard import TrainingSamples, WeightHistograms, log_hyperparameters, show_predictions
+from regbench.training.weights import write_tensors
+
+
+def train(
+    *overrides: str, folder: str | PathLike[str] | None = None, callbacks: Sequence[pl.Callback] = ()
+) -> RunResults:
+    """Train one run, as `python train.py OVERRIDE…` does, unless it is finished already.
+
+    Args:
+        overrides: As on the command line: `"regularizer=dropout"`, `"seed=1"`.
+        folder: The run folder; `outputs/runs/…`, named after the configuration, unless given.
+        callbacks: As in `run`.
+
+    Returns:
+        As `run`.
+
+    Raises:
+        ValueError: The overrides do not compose, or the configuration is wrong.
+    """
+    config = compose(overrides)
+    place = Path(folder) if folder is not None else Path("outputs/runs") / run_name(config)
+    return run(place, config, overrides, callbacks=callbacks)
+
+
+def run(
+    folder: Path,
+    config: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    callbacks: Sequence[pl.Callback] = (),
+    show_progress: bool = False,
+) -> RunResults:
+    """Train and score what a configuration describes, unless the folder holds its finished run already.
+
+    A run that was stopped resumes after its last whole epoch, to the same bits as if it had not been.
+
+    Args:
+        folder: The run folder, made if missing. Its lock is held meanwhile.
+        config: The composed configuration in plain containers.
+        overrides: What the user changed, recorded beside it.
+        callbacks: Further Lightning callbacks, which watch and must not change the training: they are no part of the
+            run's identity.
+        show_progress: Whether a bar is shown.
+
+    Returns:
+        The content of `results.json`; `reused` tells whether it was there before.
+
+    Raises:
+        ValueError: The configuration is wrong, or the folder holds another one's run.
+        Exception: Whatever ended the run; `results.json` says how, and `error.txt` why.
+    """
+    spec = RunSpec(config, overrides)
+    spec.check()
+    with recording(folder, spec) as record:
+        if record.results is None:
+            parts = build(spec.config)
+            if warning := averaging_warning(spec.config):
+                print(warning, file=sys.stderr, flush=True)
+            for index, callback in enumerate(callbacks):
+                refuse_late_averaging(callback, f"callbacks[{index}]")
+            watching = [*callbacks, *([EpochBar()] if show_progress else [])]
+            training = _train(folder, spec, parts, record, watching)
+            record.results = _results(folder, spec, parts, record, training)
+    if record.results is None:
+        raise RuntimeError(f"{folder}: the run ended without results")
+    return record.results
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training that has ended."""
+
+    trainer: pl.Trainer
+    history: History
+    checkpoints: Checkpoints
+    logger: TensorBoardLogger
+    start: Start
+
+
+def _train(folder: Path, spec: RunSpec, parts: Parts, record: Record, watching: Sequence[pl.Callback]) -> _Training:
+    torch.set_num_threads(parts.threads)
+    # Graphs of other runs in this process count against the compiler's limit of variants.
+    torch.compiler.reset()
+    identity = run_identity(spec)
+    start = find_start(folder, identity, validated=parts.data.val_size > 0)
+    record.stopwatch.earlier = start.seconds
+    logger = TensorBoardLogger(
+        folder,
+        name="",
+        version=TENSORBOARD,
+        default_hp_metric=False,
+        # TensorBoard drops what was written after the checkpoint: those epochs are trained again.
+        purge_step=start.epochs + 1 if start.checkpoint else None,
+    )
+    monitor = parts.monitor if parts.data.val_size else None
+    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, identity, record.stopwatch)
+    history = History(folder / HISTORY)
+    shown = [TrainingSamples(), *([WeightHistograms()] if parts.histograms else []), *watching]
+    callbacks = [history, *parts.callbacks, checkpoints, *shown]
+    given = {
+        "logger": logger,
+        "callbacks": callbacks,
+        "plugins": [AtomicCheckpointIO(), lone_process()],
+        # Where Lightning looks for checkpoints to begin with: a fresh run has emptied it.
+        "default_root_dir": folder / CHECKPOINTS,
+        **SILENT,
+    }
+    trainer = fit(lambda: parts.make_trainer(**given), parts.classifier, parts.data, start.checkpoint)
+    return _Training(trainer, history, checkpoints, logger, start)
+
+
+def _results(folder: Path, spec: RunSpec, parts: Parts, record: Record, training: _Training) -> RunResults:
+    """Score the chosen weights, write what belongs to them, and return the results."""
+    began = time.perf_counter()
+    data, classifier, rows = parts.data, parts.classifier, training.history.rows
+    device = training.trainer.strategy.root_device
+    checkpoint = read_checkpoint(training.checkpoints.chosen, device)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    classifier.load_technique_state(checkpoint, device)
+    predictions = predict_splits(classifier.net.to(device), data)
+    metrics = score_splits(predictions)
+    for name, value in metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise DivergedError(f"{name} is {value} with the weights of epoch {checkpoint['epoch'] + 1}")
+    state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
+    write_tensors(folder / WEIGHTS, state)
+    write_predictions(folder / PREDICTIONS, data, *predictions["test"])
+    show_predictions(training.logger, data, *predictions["test"], step=len(rows) + 1)
+
+    images = len(data.splits["train"].labels)
+    seconds = sum(row["seconds"] for row in rows)
+    evaluation = training.history.evaluation_seconds + time.perf_counter() - began
+    results = RunResults(
+        **spec.described(),
+        status=FINISHED,
+        epochs_trained=len(rows),
+        best_epoch=int(checkpoint["epoch"]),
+        checkpoint="best" if data.val_size else "last",
+        parameters=sum(each.numel() for each in classifier.net.parameters() if each.requires_grad),
+        train_size=images,
+        acted=find_acting(spec.config, data, folder / CHECKPOINTS / LAST),
+        metrics=metrics,
+        images_per_second=round(images * len(rows) / seconds, 1),
+        provenance={
+            **record.provenance,
+            "device": str(device),
+            "dataset_sha256": data.sha256,
+            "resumed_after": training.start.epochs if training.start.checkpoint else None,
+        },
+    )
+    log_hyperparameters(training.logger, spec.config, results)
+    times = Seconds(train=round(seconds, 3), evaluate=round(evaluation, 3), total=round(record.stopwatch(), 3))
+    return results.model_copy(update={"seconds": times})

@@ -1,0 +1,245 @@
+"""Typed reading and writing of a run folder's `results.json` and `config.yaml`. Imports no torch."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from regbench.storage.files import TEMPORARY, write_json, write_text
+from regbench.storage.schema import (
+    CHECKPOINTS,
+    CONFIG,
+    ERROR,
+    FINISHED,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    RESULTS,
+    SCHEMA,
+    TENSORBOARD,
+    Status,
+)
+
+# LibYAML's parser, where PyYAML was built with it, is ten times faster: 400 folders take a second.
+_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_MOST_VALUES = 100_000
+
+
+class DamagedError(ValueError):
+    """A file of a run folder is not what a run writes there; the message names the file and what is wrong."""
+
+
+class Seconds(BaseModel):
+    """How long a run took, over all its calls; null where it did not come so far."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    train: float | None = None
+    evaluate: float | None = None
+    total: float | None = None
+
+
+class RunResults(BaseModel):
+    """What `results.json` holds: how a run ended, what it was, and its numbers.
+
+    Metrics are fractions or losses of the chosen checkpoint, by the names of `METRICS`. Values are `None` where they
+    are unknown; of a finished run all are known but the validation metrics of a run without validation images.
+
+    Attributes:
+        schema_version: The format's number, `schema` in the file.
+        best_epoch: Of the chosen checkpoint, from 0.
+        epochs: The budget; `epochs_trained` is what was trained.
+        parameters: Trainable ones.
+        acted: By technique, whether training with it differs from training without it.
+        reused: Whether the run was there before this call; not in the file.
+    """
+
+    model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True, allow_inf_nan=False)
+
+    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    status: Status
+    error: str | None = None
+    study: str | None = None
+    dataset: str | None = None
+    model: str | None = None
+    setting: str | None = None
+    optimizer: str | None = None
+    scheduler: str | None = None
+    seed: int | None = None
+    split_seed: int | None = None
+    config_hash: str | None = None
+    threads: int | None = None
+    compile: bool | None = None
+    epochs: int | None = None
+    epochs_trained: int | None = None
+    best_epoch: int | None = None
+    checkpoint: Literal["best", "last"] | None = None
+    parameters: int | None = None
+    train_size: int | None = None
+    acted: dict[str, bool] | None = None
+    metrics: dict[str, float | None] = Field(default_factory=lambda: dict.fromkeys(METRICS))
+    seconds: Seconds = Field(default_factory=Seconds)
+    images_per_second: float | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    reused: bool = Field(default=False, exclude=True)
+
+    @field_validator("seed", "best_epoch", "epochs")
+    @classmethod
+    def _counts_from_zero(cls, value: int | None) -> int | None:
+        if value is not None and value < 0:
+            raise ValueError("expected a number from 0 on")
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole_where_finished(self) -> Self:
+        if self.status != FINISHED:
+            return self
+        for name in ("setting", "config_hash", "seed", "epochs", "best_epoch"):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name}: a finished run has it, received null")
+        for name in ("train/acc", "val/acc", "test/acc"):
+            value = self.metrics.get(name)
+            if (value is None and name != "val/acc") or (value is not None and not 0 <= value <= 1):
+                raise ValueError(f"metrics: {name}: expected a fraction from 0 to 1, received {value}")
+        return self
+
+    @property
+    def inert(self) -> list[str]:
+        """The techniques that are known to have done nothing."""
+        return [name for name, acted in (self.acted or {}).items() if not acted]
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """What `config.yaml` holds: the composed configuration, what the user changed, and the code that counts."""
+
+    config: dict[str, Any]
+    overrides: list[str]
+    code: dict[str, str] = field(default_factory=dict)
+
+
+def write_results(folder: Path, results: RunResults) -> None:
+    """Write `results.json`, in one step."""
+    write_json(folder / RESULTS, results.model_dump(by_alias=True))
+
+
+def read_results(folder: Path) -> RunResults | None:
+    """Return how a run ended; `None` without the file: the run is still training or was killed.
+
+    Raises:
+        DamagedError: The file is not what a run writes.
+    """
+    try:
+        text = (folder / RESULTS).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedError(f"{RESULTS}: {one_line(error)}") from error
+    try:
+        return RunResults.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ": ".join(map(str, first["loc"]))
+        received = "" if isinstance(first["input"], Mapping) else f", received {shortened(first['input'])}"
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+        message = message.replace("Invalid JSON: ", "not JSON, ")
+        raise DamagedError(f"{RESULTS}: {place}{': ' if place else ''}{message}{received}") from error
+
+
+def read_status(folder: Path) -> str | None:
+    """Return how a run ended, or `None` without a whole `results.json`."""
+    try:
+        results = read_results(folder)
+    except DamagedError:
+        return None
+    return results.status if results else None
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether the folder holds a whole run."""
+    return read_status(folder) == FINISHED
+
+
+def clear_outcome(folder: Path) -> None:
+    """Remove how an earlier call ended, and the temporary files that a killed process left."""
+    for name in (RESULTS, ERROR, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
+    for place in (folder, folder / CHECKPOINTS):
+        for path in place.glob(f".*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
+
+
+def clear_run(folder: Path) -> None:
+    """Remove all that earlier calls left of a run; other files, such as a report, stay."""
+    clear_outcome(folder)
+    (folder / HISTORY).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, TENSORBOARD):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+
+
+def write_config(
+    folder: Path, config: Mapping[str, Any], overrides: Sequence[str], code: Mapping[str, str] | None = None
+) -> None:
+    """Write `config.yaml`, in one step."""
+    document = {"overrides": list(overrides), "config": dict(config), "code": dict(code or {})}
+    write_text(folder / CONFIG, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def read_config(folder: Path) -> StoredConfig:
+    """Return the configuration that a run folder records.
+
+    Raises:
+        DamagedError: Its file is missing or not what a run writes.
+    """
+    try:
+        stored = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_YamlLoader)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{CONFIG}: missing") from error
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise DamagedError(f"{CONFIG}: not YAML, {one_line(error)}") from error
+    except RecursionError as error:
+        raise DamagedError(f"{CONFIG}: nested too deeply") from error
+    if _expanded_size(stored, {}) > _MOST_VALUES:
+        raise DamagedError(f"{CONFIG}: expected at most {_MOST_VALUES:,} values once its aliases are written out")
+    if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
+        raise DamagedError(f"{CONFIG}: expected overrides and config, received {shortened(stored)}")
+    code = stored.get("code") or {}
+    if not isinstance(code, dict):
+        raise DamagedError(f"{CONFIG}: code: expected fingerprints by class, received {shortened(code)}")
+    return StoredConfig(
+        stored["config"],
+        [str(each) for each in stored.get("overrides") or []],
+        {str(name): str(value) for name, value in code.items()},
+    )
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text in one line of at most 120 characters."""
+    return _cut(str(error) or type(error).__name__)
+
+
+def shortened(value: object) -> str:
+    """Return a value as a message shows it: one line of at most 120 characters."""
+    return _cut(repr(value))
+
+
+def _expanded_size(value: Any, known: dict[int, float]) -> float:
+    """Count the values of a document with its aliases written out; infinite where one holds itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")  # until it is counted: met again within itself, it has no end
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_expanded_size(each, known) for each in inner)
+    return known[id(value)]
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -1,0 +1,112 @@
+"""Families of settings that may fairly be compared, because all else in their configurations is the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from regbench.study import run_tables
+from regbench.study.formatting import config_value
+from regbench.study.results import Study
+from regbench.study.settings import (
+    KEPT_THE_SAME,
+    NONE,
+    OTHER_CODE,
+    REGULARIZER,
+    natural_order,
+    readable_name,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A family of settings that may fairly be compared: all else in their configurations is the same.
+
+    Attributes:
+        title: What the runs share: `"fashion_mnist, lenet5, 5 epochs"`, with whatever tells this family from others.
+        baseline: The label that the others are compared with; None where no run of this family has it.
+        labels: In the order of display, the baseline first.
+        runs: The family's rows of `Study.runs`.
+        history: The family's rows of `Study.history`.
+        where: The other values that tell this family from the study's others, by column of `runs`.
+    """
+
+    title: str
+    baseline: str | None
+    labels: tuple[str, ...]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    where: dict[str, Any] = field(default_factory=dict)
+
+
+def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
+    """Split a study into families of settings, one for each combination of the values that are not a regularizer's.
+
+    Where all runs have one and the same setting, whatever differs is compared itself (the optimizer, say): its values
+    become the labels, and the first of them the baseline unless `baseline` names another.
+
+    Raises:
+        ValueError: No run has the baseline's label.
+    """
+    runs, history = study.runs, study.history
+    if runs.empty:
+        return []
+    fixed = fixed_columns(runs)
+    compared = _lone_difference(runs, fixed)
+    if compared is not None:
+        fixed.remove(compared)
+        runs = runs.assign(label=runs[compared].map(config_value).astype("str"))
+        history = history.assign(label=run_tables.by_run(history, runs, "label"))
+    known = sorted(set(runs["label"]), key=natural_order)
+    if baseline not in known and baseline != NONE:
+        raise ValueError(f"baseline: expected one of {', '.join(known)}, got {baseline}")
+    families = []
+    for where, rows in split_by(runs, fixed):
+        labels = sorted(set(rows["label"]), key=natural_order)
+        chosen = baseline if baseline in labels else labels[0] if compared is not None else None
+        labels = [label for label in labels if label == chosen] + [label for label in labels if label != chosen]
+        part = history[run_tables.by_run(history, rows, "label").notna()]
+        title = _title(rows, where, compared)
+        families.append(Comparison(title, chosen, tuple(labels), rows, part, where))
+    return families
+
+
+def fixed_columns(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that a comparison keeps the same: all that differs in the study but the regularization."""
+    configured = [name for name in map(str, runs) if name.startswith("config/")]
+    fixed = [*KEPT_THE_SAME, *(name for name in configured if not name.startswith(REGULARIZER))]
+    if OTHER_CODE in runs and (runs.groupby(list(KEPT_THE_SAME), dropna=False)[OTHER_CODE].nunique() > 1).any():
+        fixed.append(OTHER_CODE)
+    return fixed
+
+
+def split_by(runs: pd.DataFrame, columns: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Split runs by what they must share; with each part come the values that tell it from the others."""
+    varied = [name for name in columns if runs[name].nunique(dropna=False) > 1]
+    for rows in groups(runs, varied):
+        yield {name: rows[name].iloc[0] for name in varied}, rows
+
+
+def groups(rows: pd.DataFrame, columns: list[str]) -> list[pd.DataFrame]:
+    """Return the rows that agree in these columns together; all rows where there are no columns."""
+    return [part for _, part in rows.groupby(columns, dropna=False)] if columns else [rows]
+
+
+def _lone_difference(runs: pd.DataFrame, fixed: list[str]) -> str | None:
+    """What to compare where there is but one setting: the first that differs; data sets and code are never compared."""
+    if runs["label"].nunique() > 1:
+        return None
+    kept = {"dataset", OTHER_CODE}
+    return next((name for name in fixed if name not in kept and runs[name].nunique(dropna=False) > 1), None)
+
+
+def _title(rows: pd.DataFrame, where: dict[str, Any], compared: str | None) -> str:
+    parts = {name: str(rows[name].iloc[0]) for name in ("dataset", "model")}
+    epochs = int(rows["epochs"].iloc[0])
+    parts["epochs"] = f"{epochs:,} epoch{'s' if epochs != 1 else ''}"
+    for name, value in where.items():
+        if name not in parts:
+            shown = f"{value:,}" if name == "train_size" else config_value(value)
+            parts[name] = shown if name in {"optimizer", "scheduler"} else f"{readable_name(name)} {shown}"
+    return ", ".join(text for name, text in parts.items() if name != compared)

@@ -1,0 +1,214 @@
+"""Figures over epochs: convergence, the advantage over the baseline at each budget, and one run's curves.
+
+Epochs are 0-based in tables and 1-based in figures: "epoch 1" is the first. Accuracies are fractions in files and
+percent here. ``probe`` is the fixed subset of the training images that is scored after every epoch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
+from regbench.study.figures.rendering import RenderedFigure, render
+
+SPLITS = {"probe": "training subset", "val": "validation", "test": "test"}
+_SPLIT_STYLE = {"probe": ("#0072b2", "-", "o"), "val": ("#d55e00", (0, (5, 1.5)), "s"), "test": ("#009e73", ":", "D")}
+_MOST_LINES = 12
+
+
+def convergence_plot(
+    name: str, history: pd.DataFrame, best: Mapping[str, float], column: str, styles: Mapping[str, SettingStyle]
+) -> RenderedFigure:
+    """One quantity by epoch, one line per setting: the mean over seeds and a band of one standard deviation.
+
+    Args:
+        name: The file's stem.
+        history: Rows with ``label``, ``seed``, ``epoch`` and ``column``; the labels in ``styles`` are drawn.
+        best: For each label the epoch (0-based) of its chosen checkpoint, marked by a line from the axis to the curve.
+        column: Such as ``val/acc``; all columns of its kind (``acc``, ``loss``) share one axis.
+        styles: A style for each label, in the order of the legend.
+    """
+    split, kind = column.split("/")
+    labels = list(styles)[:_MOST_LINES]
+    with figure_style():
+        figure, axes = new_figure()
+        curves = {label: _by_epoch(history[history["label"] == label], column) for label in labels}
+        limits = _limits(history[history["label"].isin(labels)], kind)
+        for label, curve in curves.items():
+            if curve.empty:
+                continue
+            style = styles[label]
+            _line_and_band(axes, curve, shorten(label), style.color, style.dash)
+            _mark_best(axes, curve, best.get(label), style.color, style.marker, limits[0])
+        _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {_NAMES[kind]}")
+        left_out = len(styles) - len(labels)
+        caption = f"{SPLITS[split].capitalize()} {_NAMES[kind]} by epoch."
+        return render(name, caption + (f" {left_out} more settings are left out." if left_out else ""), figure)
+
+
+def advantage_plot(
+    name: str, frame: pd.DataFrame, styles: Mapping[str, SettingStyle], baseline: str, metric: str = "val/acc"
+) -> RenderedFigure:
+    """The mean difference from the baseline by epoch, with its interval, and below it who leads at which budget.
+
+    Args:
+        name: The file's stem.
+        frame: Rows with ``label``, ``epoch``, ``mean``, ``low``, ``high``, as fractions.
+        styles: A style for each label; the baseline's colours the zero line.
+        baseline: The baseline's label.
+        metric: The compared column of the history.
+    """
+    with figure_style():
+        figure, axes = new_figure(height=3.4)
+        labels = [label for label in styles if label in set(frame["label"])][:_MOST_LINES]
+        for label in labels:
+            curve = frame[frame["label"] == label].sort_values("epoch")
+            style, epochs = styles[label], curve["epoch"] + 1
+            axes.fill_between(epochs, 100 * curve["low"], 100 * curve["high"], color=style.color, alpha=0.16, lw=0)
+            axes.plot(epochs, 100 * curve["mean"], color=style.color, ls=style.dash, lw=1.8, label=shorten(label))
+            if len(curve) == 1:
+                axes.plot(epochs, 100 * curve["mean"], style.marker, color=style.color)
+        axes.axhline(0, color=_color(styles, baseline), lw=1.6, label=f"{shorten(baseline)} (baseline)", zorder=1.5)
+        _clip(axes, 100 * frame["mean"])
+        axes.set_xlim(float(frame["epoch"].min()) + 0.5, float(frame["epoch"].max()) + 1.5)
+        _leaders(axes, frame, styles, baseline)
+        split, kind = metric.split("/")
+        axes.set_ylabel("lead over the baseline, points")
+        axes.set_title(f"Advantage in {SPLITS[split]} {_NAMES[kind]}")
+        _epoch_axis(figure, axes)
+        caption = (
+            f"Difference from {baseline} in {SPLITS[split]} {_NAMES[kind]}, on the same seeds, were training to stop "
+            f"at that epoch. {leader_sentence(frame, baseline)}"
+        )
+        return render(name, caption, figure)
+
+
+def leader_sentence(frame: pd.DataFrame, baseline: str) -> str:
+    """Who has the highest mean at which epochs, as a sentence; long alternations are cut to the start and the end."""
+    spans = _spans(frame, baseline)
+    if not spans:
+        return ""
+    said = [f"{label} from epoch {first}" + (f" to {last}" if last > first else "") for label, first, last in spans]
+    if len(said) == 1:
+        return f"{spans[0][0]} has the highest mean at every epoch."
+    if len(said) > 6:
+        said = [*said[:3], "then the lead changes often", said[-1]]
+    return f"The highest mean: {', '.join(said)}."
+
+
+def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, title: str = "") -> RenderedFigure:
+    """Accuracy (``acc``) or loss of one run by epoch: training subset, validation, and test where tracked."""
+    with figure_style():
+        figure, axes = new_figure()
+        limits = _limits(history, kind)
+        for split, (color, dash, marker) in _SPLIT_STYLE.items():
+            column = f"{split}/{kind}"
+            if column not in history or history[column].notna().sum() == 0:
+                continue
+            curve = _by_epoch(history, column)
+            _line_and_band(axes, curve, SPLITS[split], color, dash)
+            if len(curve) == 1:
+                axes.plot(curve.index + 1, curve["mean"], marker, color=color)
+        if best is not None and np.isfinite(best):
+            axes.axvline(best + 1, color=INK, lw=1, ls=(0, (2, 2)), label=f"chosen checkpoint, epoch {best + 1:g}")
+        _finish(figure, axes, kind, limits, shorten(title, 44) or _NAMES[kind].capitalize())
+        return render(name, f"{_NAMES[kind].capitalize()} by epoch{' of ' + title if title else ''}.", figure)
+
+
+_NAMES = {"acc": "accuracy", "loss": "loss", "ece": "calibration error"}
+
+
+def _by_epoch(history: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, by 0-based epoch; accuracies in percent."""
+    values = history[["epoch", column]].replace([np.inf, -np.inf], np.nan).dropna()
+    scale = 100.0 if column.endswith("/acc") else 1.0
+    grouped = (values[column].astype(float) * scale).groupby(values["epoch"].astype(int))
+    return pd.DataFrame({"mean": grouped.mean(), "sd": grouped.std().fillna(0.0)})
+
+
+def _line_and_band(axes: Axes, curve: pd.DataFrame, label: str, color: str, dash: Any) -> None:
+    epochs = curve.index + 1
+    axes.fill_between(epochs, curve["mean"] - curve["sd"], curve["mean"] + curve["sd"], color=color, alpha=0.18, lw=0)
+    axes.plot(epochs, curve["mean"], color=color, ls=dash, lw=1.7, label=label)
+
+
+def _mark_best(axes: Axes, curve: pd.DataFrame, best: float | None, color: str, marker: str, bottom: float) -> None:
+    if best is None or not np.isfinite(best):
+        return
+    height = float(np.interp(best, curve.index, curve["mean"]))
+    axes.vlines(best + 1, bottom, height, color=color, lw=1, ls=(0, (1.5, 1.5)), zorder=1.6)
+    axes.plot([best + 1], [height], marker, color=color, ms=6, mec=PAPER, mew=0.8, zorder=4)
+
+
+def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
+    """The axis of all curves of a kind together, which leaves out the very first, far-off epochs of a long run."""
+    columns = [f"{split}/{kind}" for split in SPLITS if f"{split}/{kind}" in history]
+    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if kind == "acc" else 1.0)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    if kind == "acc":
+        low = max(low, float(np.quantile(values, 0.06)) - 0.15 * (high - low))
+    else:
+        high = min(high, float(np.quantile(values, 0.94)) + 0.15 * (high - low))
+    room = 0.05 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _finish(figure: Figure, axes: Axes, kind: str, limits: tuple[float, float], title: str) -> None:
+    axes.set_ylim(limits)
+    axes.set_ylabel("accuracy, %" if kind == "acc" else "cross-entropy")
+    axes.set_title(title)
+    _epoch_axis(figure, axes)
+
+
+def _epoch_axis(figure: Figure, axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    legend_below(figure, axes)
+
+
+def _clip(axes: Axes, means: "pd.Series[float]") -> None:
+    """Keep the bulk of the means in view: wide intervals and the wild first epoch may run out of the panel."""
+    finite = means[np.isfinite(means)]
+    if finite.empty:
+        return
+    low, high = min(0.0, float(finite.quantile(0.03))), max(0.0, float(finite.quantile(0.97)))
+    room = max(0.35 * (high - low), 0.1)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low - room), min(top, high + room))
+
+
+def _spans(frame: pd.DataFrame, baseline: str) -> list[tuple[str, int, int]]:
+    """(leader, first epoch, last epoch), 1-based; the baseline leads where no mean is above zero."""
+    spans: list[tuple[str, int, int]] = []
+    for epoch, rows in frame.dropna(subset=["mean"]).sort_values("epoch").groupby("epoch"):
+        top = rows.sort_values("mean", kind="stable").iloc[-1]
+        leader = str(top["label"]) if float(top["mean"]) > 0 else baseline
+        number = int(str(epoch)) + 1
+        if spans and spans[-1][0] == leader:
+            spans[-1] = (leader, spans[-1][1], number)
+        else:
+            spans.append((leader, number, number))
+    return spans
+
+
+def _leaders(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, SettingStyle], baseline: str) -> None:
+    """A strip along the bottom in the colour of whoever has the highest mean at that epoch."""
+    bottom, top = axes.get_ylim()
+    for leader, first, last in _spans(frame, baseline):
+        color = _color(styles, leader)
+        axes.axvspan(first - 0.5, last + 0.5, ymin=0, ymax=0.045, color=color, lw=0, zorder=3)
+    # Room for the strip and its name below all bands.
+    axes.set_ylim(bottom - 0.12 * (top - bottom), top)
+    axes.text(0.012, 0.05, "strip: highest mean", transform=axes.transAxes, fontsize=7.5, va="bottom", ha="left")
+
+
+def _color(styles: Mapping[str, SettingStyle], label: str) -> str:
+    return styles[label].color if label in styles else FAINT

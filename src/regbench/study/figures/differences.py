@@ -1,0 +1,124 @@
+"""Figures of a family of settings: differences with intervals, every seed, and the generalization gap.
+
+All take plain DataFrames whose accuracies are fractions, and show percent and points. Names stand above their row, so
+that long ones cost no room on a phone.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from regbench.drawing.style import FAINT, PAPER, RULE, SettingStyle, figure_style, new_figure, shorten
+from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.formatting import mean_sd_of, points
+
+
+def forest_plot(
+    name: str,
+    frame: pd.DataFrame,
+    styles: Mapping[str, SettingStyle],
+    baseline: str,
+    margin: float,
+    limits: tuple[float, float] | None = None,
+    title: str = "",
+) -> RenderedFigure:
+    """Each setting's difference from the baseline with its interval, and the verdict beside it.
+
+    Args:
+        name: The file's stem.
+        frame: Rows with ``label``, ``mean``, ``low``, ``high``, ``verdict``, as fractions.
+        styles: A style for each label.
+        baseline: The baseline's label, which is the zero line.
+        margin: Half the width of the shaded band of differences too small to matter, a fraction.
+        limits: Ends of the axis in points, so that figures side by side share it.
+        title: Overrides the usual title.
+    """
+    with figure_style():
+        figure, axes = _rows(len(frame))
+        axes.axvspan(-100 * margin, 100 * margin, color=RULE, alpha=0.6, lw=0, zorder=0)
+        axes.axvline(0, color=styles[baseline].color if baseline in styles else FAINT, lw=1.4, zorder=1)
+        for row, entry in enumerate(frame.to_dict("records")):
+            style, y = styles[str(entry["label"])], -float(row)
+            mean, low, high = (100 * float(entry[key]) for key in ("mean", "low", "high"))
+            if np.isfinite(low) and np.isfinite(high):
+                axes.plot([low, high], [y, y], color=style.color, lw=2.4, solid_capstyle="butt")
+                axes.plot([low, high], [y, y], "|", color=style.color, ms=8, mew=1.6)
+            axes.plot([mean], [y], style.marker, color=style.color, ms=7.5, mec=PAPER, mew=0.8, zorder=4)
+            _row_text(axes, y, shorten(entry["label"], 30), f"{points(entry['mean'])}, {entry['verdict']}")
+        axes.margins(x=0.08)
+        if limits is not None:
+            axes.set_xlim(limits)
+        axes.set_xlabel(f"test accuracy minus that of {shorten(baseline, 24)}, points")
+        axes.set_title(shorten(title, 48) or "Difference from the baseline")
+        caption = (
+            f"Mean difference in test accuracy from {baseline}, with intervals that hold for all settings at once; the "
+            f"shaded band is ±{100 * margin:g} points."
+        )
+        return render(name, f"{title}: {caption}" if title else caption, figure)
+
+
+def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> RenderedFigure:
+    """Every run's test accuracy as a point, the same seed at the same height in every row, the mean as a bar."""
+    labels = present_labels(runs, styles)
+    heights = {seed: step for step, seed in enumerate(sorted(runs["seed"].unique()))}
+    with figure_style():
+        figure, axes = _rows(len(labels))
+        for row, label in enumerate(labels):
+            own, style = runs[runs["label"] == label], styles[label]
+            values = 100 * own["test/acc"].astype(float)
+            spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own["seed"]]
+            axes.plot(values, spread, style.marker, color=style.color, ms=5, alpha=0.75, mew=0)
+            axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=style.color, lw=2.4)
+            _row_text(axes, -row, shorten(label, 36), f"{mean_sd_of(values)}, n = {len(values)}")
+        axes.set_xlabel("test accuracy, %")
+        axes.set_title("Every seed's test accuracy")
+        caption = (
+            "Test accuracy of every run; the bar is the mean. In every row the same seed stands at the same height. "
+            "Numbers are the mean ± one standard deviation."
+        )
+        return render(name, caption, figure)
+
+
+def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> RenderedFigure:
+    """The generalization gap: test accuracy (full) joined to training accuracy (hollow), one row per setting."""
+    labels = present_labels(runs, styles)
+    with figure_style():
+        figure, axes = _rows(len(labels))
+        for row, label in enumerate(labels):
+            own, style = runs[runs["label"] == label], styles[label]
+            train, test = (100 * own[key].astype(float) for key in ("train/acc", "test/acc"))
+            axes.plot([test.mean(), train.mean()], [-row, -row], color=style.color, lw=3, alpha=0.45)
+            for values, face in ((test, style.color), (train, PAPER)):
+                axes.plot(values, [-row] * len(values), "|", color=style.color, ms=9, alpha=0.55)
+                axes.plot([values.mean()], [-row], style.marker, ms=7.5, mfc=face, mec=style.color, mew=1.5, zorder=4)
+            _row_text(axes, -row, shorten(label, 36), f"gap {mean_sd_of(own['gap'], 100)}")
+        axes.set_xlabel("accuracy, %: test (full), training (hollow)")
+        axes.set_title("Generalization gap")
+        caption = (
+            "Test accuracy (full mark) and training accuracy (hollow mark), both of the chosen checkpoint in "
+            "evaluation mode; ticks are single runs. Between them lies the generalization gap."
+        )
+        return render(name, caption, figure)
+
+
+def present_labels(runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> list[str]:
+    """Return the labels that have runs, in the order of their styles."""
+    there = set(runs["label"])
+    return [label for label in styles if label in there]
+
+
+def _rows(count: int) -> tuple[Figure, Axes]:
+    figure, axes = new_figure(height=0.95 + 0.54 * max(count, 1))
+    axes.set_ylim(-count + 0.45, 0.72)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    return figure, axes
+
+
+def _row_text(axes: Axes, y: float, left: str, right: str) -> None:
+    place = axes.get_yaxis_transform()
+    axes.text(0.0, y + 0.32, left, transform=place, va="bottom", ha="left", fontsize=9, fontweight="bold")
+    axes.text(1.0, y + 0.32, right, transform=place, va="bottom", ha="right", fontsize=8.5)

@@ -1,0 +1,76 @@
+"""Figures of predictions: confusion matrix, reliability diagram, and grids of samples and of certain mistakes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from regbench.drawing.confusion import MOST_NAMED_CLASSES, Array, confusion_matrix
+from regbench.drawing.reliability import Calibration, reliability_diagram
+from regbench.drawing.style import SettingStyle, figure_style, new_figure, shorten
+from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.predictions import Mistake, Predictions
+
+
+def confusion_figure(name: str, counts: Array, classes: Sequence[str], label: str) -> RenderedFigure:
+    """Percent of each class's test images by answer."""
+    with figure_style():
+        caption = f"{label}: percent of each class's test images by answer."
+        return render(name, caption, confusion_matrix(counts, classes, label))
+
+
+def reliability_figure(
+    name: str, predictions: Mapping[str, Predictions], styles: Mapping[str, SettingStyle]
+) -> RenderedFigure:
+    """Accuracy against confidence: on the diagonal a network is as often right as it is sure."""
+    found = {label: Calibration(each.bins, float(np.mean(each.errors))) for label, each in predictions.items()}
+    with figure_style():
+        caption = (
+            "Test accuracy of predictions by their confidence, all runs together, in 15 bins; below the dashed line a "
+            "network is surer than right. Bins with fewer than 10 or one in 1,000 predictions are not drawn. The error "
+            "is the expected calibration error, averaged over runs."
+        )
+        return render(name, caption, reliability_diagram(found, styles))
+
+
+def sample_grid(name: str, images: Array, classes: Sequence[str]) -> RenderedFigure:
+    """Four test images of every class, two classes a row."""
+    shown = min(len(classes), len(images) // 4, MOST_NAMED_CLASSES)
+    rows = -(-shown // 2)
+    with figure_style():
+        figure, axes = new_figure(height=0.2 + 0.72 * rows)
+        for number in range(shown):
+            left, top = (number % 2) * 4.5, -(number // 2) * 1.5
+            axes.text(left, top + 0.06, shorten(classes[number], 24), fontsize=9, va="bottom")
+            for step in range(4):
+                _tile(axes, images[4 * number + step], left + step, top)
+        _bare(axes, 8.5, -1.5 * rows + 0.45, 0.5)
+        return render(name, "Test images, four of every class.", figure)
+
+
+def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], label: str) -> RenderedFigure:
+    """The test images that a setting's runs got most confidently wrong: class, answer and confidence beneath each."""
+    rows = -(-len(found) // 4)
+    with figure_style():
+        figure, axes = new_figure(height=0.4 + 1.4 * rows)
+        for number, mistake in enumerate(found):
+            left, top = (number % 4) * 1.12, -(number // 4) * 1.44
+            _tile(axes, mistake.image, left, top)
+            told = f"{shorten(classes[mistake.target], 14)}\n→ {shorten(classes[mistake.answer], 12)}"
+            axes.text(left, top - 1.0, f"{told}\n{100 * mistake.confidence:.1f} % sure", fontsize=8, va="top")
+        _bare(axes, 4.36, -1.44 * rows + 0.02, 0.02)
+        axes.set_title(shorten(label, 44))
+        caption = f"{label}: its most certain mistakes, class → answer."
+        return render(name, caption, figure)
+
+
+def _tile(axes: Axes, image: Array, left: float, top: float) -> None:
+    """One image, a unit wide, its upper left corner at (left, top)."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=(left, left + 0.96, top - 0.96, top))
+
+
+def _bare(axes: Axes, right: float, bottom: float, top: float) -> None:
+    axes.set_xlim(0, right)
+    axes.set_ylim(bottom, top)
+    axes.set_aspect("equal")
+    axes.set_axis_off()

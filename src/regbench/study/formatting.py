@@ -1,0 +1,73 @@
+"""How numbers are written for people: rounding, signs, dashes and p-values, each decided in this one place."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, TypeGuard
+
+import numpy as np
+import pandas as pd
+
+MISSING = "–"
+
+_IN_POINTS = ("acc", "gap", "ece")
+
+
+def mean_sd(mean: float | None, sd: float | None, digits: int = 2) -> str:
+    """Write `89.35 ± 0.14`; the mean alone where there is no standard deviation, a dash where there is no mean."""
+    if not _is_known(mean):
+        return MISSING
+    return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if _is_known(sd) else "")
+
+
+def mean_sd_of(values: Iterable[float], scale: float = 1.0, digits: int = 2) -> str:
+    """Write mean and standard deviation (n - 1) of those values that are known, multiplied by `scale`."""
+    known = scale * np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        return MISSING
+    return mean_sd(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None, digits)
+
+
+def points(difference: float | None) -> str:
+    """Write a difference of fractions in percentage points: `+1.13`, `−0.20`, the minus as wide as the plus."""
+    return amount(difference, "acc").removesuffix(" points") if _is_known(difference) else MISSING
+
+
+def amount(value: float, metric: str, sign: bool = True) -> str:
+    """Write a difference with its unit: `+1.13 points` of accuracy, gap or calibration error, else `+0.0123`."""
+    plus = "+" if sign else ""
+    text = f"{100 * value:{plus}.2f} points" if metric.endswith(_IN_POINTS) else f"{value:{plus}.4f}"
+    return text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, metric: str = "test/acc") -> str:
+    """Write an interval of differences, `−0.40 to +0.00`; accuracies in points without the word."""
+    return f"{_bound(low, metric)} to {_bound(high, metric)}" if _is_known(low) and _is_known(high) else MISSING
+
+
+def p_value(p: float | None) -> str:
+    """Write a p-value with three decimals, or that it is below the smallest of them."""
+    if not _is_known(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def config_value(value: Any) -> str:
+    """Write one value of a configuration as people write it: `0.5`, `1e-05`, `true`, `null`."""
+    if pd.isna(value):
+        return "null"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _bound(value: float, metric: str) -> str:
+    """An end of an interval; one that stands open at 0 is written as such."""
+    if value and abs(value) < 1e-300:
+        return "just above 0" if value > 0 else "just below 0"
+    return amount(value, metric).removesuffix(" points")
+
+
+def _is_known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,261 @@
+"""One family of settings in the report: its verdicts, its table of settings, its figures."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regbench.drawing.confusion import row_shares
+from regbench.drawing.style import SettingStyle
+from regbench.study import formatting
+from regbench.study.comparisons import Comparison
+from regbench.study.figures.curves import advantage_plot, convergence_plot
+from regbench.study.figures.differences import forest_plot, gap_plot, seed_plot
+from regbench.study.figures.predictions import confusion_figure, mistake_grid, reliability_figure, sample_grid
+from regbench.study.figures.rendering import RenderedFigure
+from regbench.study.predictions import Predictions, confused_pairs, read_predictions
+from regbench.study.report.files import FileNames
+from regbench.study.report.page import Block, Cell, Table, Verdict, Verdicts, mean_cell
+from regbench.study.report.tables import comparison_table
+from regbench.study.statistics import Difference, advantage_by_epoch
+from regbench.study.statistics.intervals import binomial_error
+
+SIGNS = {
+    "better": ("better", "▲"),
+    "worse": ("worse", "▼"),
+    "not distinguishable": ("even", "≈"),
+    "too few seeds": ("few", "?"),
+    "did not act": ("few", "∅"),
+}
+_DETAILED = 12
+
+
+def short_title(comparison: Comparison) -> str:
+    """What tells a family from the study's others, or its whole title where it is the only one."""
+    parts = []
+    for name, value in comparison.where.items():
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        shown = f"{value:,.12g}" if number else str(value)
+        named = name in {"dataset", "model", "optimizer", "scheduler"}
+        parts.append(shown if named else f"{name.removeprefix('config/')} {shown}")
+    return ", ".join(parts) or comparison.title
+
+
+def verdict_group(comparison: Comparison, differences: Sequence[Difference], title: str, size: int) -> Verdicts:
+    """The verdicts in sentences, and what to keep in mind beside them.
+
+    Args:
+        comparison: The family.
+        differences: One a setting other than the baseline.
+        title: A heading, empty where the page has one family only.
+        size: Images in the test set, 0 where unknown.
+    """
+    listed = [Verdict(*SIGNS[each.verdict], *_head_and_rest(each.sentence)) for each in differences]
+    notes = []
+    if comparison.baseline is None:
+        notes.append("No run here is without regularization, so that nothing is compared: only the numbers are shown.")
+    elif not differences:
+        notes.append(f"Only the baseline, {comparison.baseline}, has finished runs: there is nothing to compare yet.")
+    accuracy = comparison.runs["test/acc"].astype(float).mean()
+    if size and np.isfinite(accuracy):
+        error = 100 * binomial_error(accuracy, size)
+        notes.append(
+            f"All settings are scored on the same {size:,} test images, which measure an accuracy of "
+            f"{100 * accuracy:.1f} % with a standard error of {error:.2f} points; the intervals hold for this test set."
+        )
+    return Verdicts(title, listed, notes)
+
+
+def settings_table(
+    comparison: Comparison, differences: Sequence[Difference], styles: Mapping[str, SettingStyle]
+) -> Table:
+    """One row per setting: mean ± standard deviation of its runs, and its difference from the baseline."""
+    by_label = {each.label: each for each in differences}
+    heads = ["setting", "n", "test accuracy"]
+    heads += ["difference, 95 % interval", "Holm's p", "beats baseline", "verdict"] if differences else []
+    heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
+    rows = []
+    for entry in comparison_table(comparison, differences).to_dict("records"):
+        label = str(entry["label"])
+        row = [Cell(label, color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
+        row.append(_mean_cell(entry, "test/acc", 100, 2))
+        if differences:
+            row += _difference_cells(by_label.get(label))
+        row += [_mean_cell(entry, key, 100, 2) for key in ("val/acc", "train/acc", "gap")]
+        row += [_mean_cell(entry, "test/loss", 1, 3), _mean_cell(entry, "test/ece", 100, 2)]
+        row += [_mean_cell(entry, "best_epoch", 1, 1), Cell(f"{entry['parameters']:,}", entry["parameters"])]
+        row.append(_mean_cell(entry, "seconds/total", 1, 1))
+        rows.append(row)
+    note = (
+        "Mean ± one standard deviation over n seeds; accuracies, gap and calibration error in percent. "
+        "A heading sorts by its column."
+    )
+    if differences:
+        note += (
+            " Differences are in points, their intervals simultaneous over the settings of this table. “Beats "
+            "baseline” is the share of seeds on which the setting is ahead."
+        )
+    return Table(comparison.title, heads, rows, note, sortable=True)
+
+
+def predictions_by_setting(comparison: Comparison) -> dict[str, Predictions]:
+    """The stored predictions of every setting that has any; runs read from a CSV have no folder and none."""
+    found = {}
+    for label in comparison.labels:
+        runs = comparison.runs[comparison.runs["label"] == label]
+        folders = [folder for folder in runs["folder"] if isinstance(folder, str) and folder]
+        if folders:
+            found[label] = read_predictions(folders)
+    return found
+
+
+def difference_figures(
+    comparison: Comparison,
+    differences: Sequence[Difference],
+    styles: Mapping[str, SettingStyle],
+    margin: float,
+    names: FileNames,
+    limits: tuple[float, float] | None = None,
+) -> list[RenderedFigure]:
+    """The differences with their intervals; with ``limits`` as one of several, under its family's title."""
+    if not differences:
+        return []
+    frame = pd.DataFrame([asdict(each) for each in differences])
+    title = short_title(comparison) if limits is not None else ""
+    return [forest_plot(names("differences"), frame, styles, str(comparison.baseline), margin, limits, title)]
+
+
+def spread_figures(
+    comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames
+) -> list[RenderedFigure]:
+    """Every seed, and the gap."""
+    own = {label: styles[label] for label in comparison.labels}
+    return [seed_plot(names("seeds"), comparison.runs, own), gap_plot(names("gap"), comparison.runs, own)]
+
+
+def epoch_blocks(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[Block]:
+    """The advantage over the baseline at each budget, and convergence."""
+    own = {label: styles[label] for label in comparison.labels}
+    history = comparison.history
+    columns = [
+        f"{split}/{kind}"
+        for kind in ("acc", "loss")
+        for split in ("probe", "val", "test")
+        if _has(history, split, kind)
+    ]
+    ahead: list[RenderedFigure] = []
+    metric = next((name for name in ("val/acc", "test/acc") if name in columns), None)
+    if comparison.baseline is not None and metric is not None and len(comparison.labels) > 1:
+        frame = advantage_by_epoch(comparison, metric)
+        if not frame.empty:
+            ahead.append(advantage_plot(names("advantage"), frame, own, comparison.baseline, metric))
+    best = comparison.runs.groupby("label")["best_epoch"].median().to_dict()
+    chosen = {str(label): float(epoch) for label, epoch in best.items()}
+    drawn = [
+        convergence_plot(names({"acc": "accuracy"}.get(kind, kind), split), history, chosen, f"{split}/{kind}", own)
+        for split, kind in (column.split("/") for column in columns)
+    ]
+    blocks = [Block("Advantage at each budget", figures=ahead)] if ahead else []
+    if drawn:
+        texts = [
+            "Means over seeds, measured in evaluation mode; the band is one standard deviation, the mark with its line "
+            "the chosen checkpoint (median over seeds). The training subset is a fixed part of the training images."
+        ]
+        blocks.append(Block("Convergence", texts, drawn))
+    return blocks
+
+
+def prediction_blocks(
+    found: Mapping[str, Predictions],
+    styles: Mapping[str, SettingStyle],
+    classes: Sequence[str],
+    names: FileNames,
+    samples: bool,
+) -> list[Block]:
+    """Reliability, samples, the confused pairs, and each setting's confusion matrix and mistakes."""
+    read = {label: each for label, each in found.items() if each.read}
+    if not read:
+        return []
+    shown = dict(list(read.items())[:_DETAILED])
+    first = next(iter(shown.values()))
+    class_names = _class_names(classes, len(first.confusion))
+    drawn = [reliability_figure(names("reliability"), shown, styles)]
+    if samples and first.samples.size:
+        drawn.append(sample_grid(names("samples"), first.samples, class_names))
+    left_out = len(read) - len(shown)
+    texts = [f"Shown are the first {len(shown)} settings; {left_out} more are left out."] if left_out else []
+    return [
+        Block("Calibration and data", texts, drawn),
+        Block("Most confused classes", tables=[_pairs_table(shown, class_names, styles)]),
+        Block(
+            "Confusion matrices",
+            ["All runs of a setting together; right answers are blue, wrong ones red, · is under half a percent."],
+            figures=[
+                confusion_figure(names("confusion", label), each.confusion, class_names, label)
+                for label, each in shown.items()
+            ],
+        ),
+        Block(
+            "Most certain mistakes",
+            ["The test images that the runs of a setting got most confidently wrong, with the highest confidence."],
+            figures=[
+                mistake_grid(names("mistakes", label), each.mistakes, class_names, label)
+                for label, each in shown.items()
+                if each.mistakes
+            ],
+        ),
+    ]
+
+
+def _head_and_rest(sentence: str) -> tuple[str, str]:
+    """A verdict's claim, which is set in bold, and its evidence."""
+    head, colon, rest = sentence.partition(": ")
+    return head + colon.strip(), rest
+
+
+def _has(history: pd.DataFrame, split: str, kind: str) -> bool:
+    column = f"{split}/{kind}"
+    return column in history and bool(history[column].notna().any())
+
+
+def _difference_cells(difference: Difference | None) -> list[Cell]:
+    if difference is None:
+        return [Cell("baseline", 0.0), Cell("–", ""), Cell("–", ""), Cell("baseline", "")]
+    mean = 100 * difference.mean
+    bounds = formatting.interval(difference.low, difference.high)
+    between = "" if bounds == formatting.MISSING else f" ({bounds})"
+    kind, symbol = SIGNS[difference.verdict]
+    p = difference.p_holm
+    return [
+        Cell(formatting.points(difference.mean) + between, mean, kind),
+        Cell(formatting.p_value(p), p if np.isfinite(p) else ""),
+        Cell(f"{100 * difference.p_beats:.0f} %", difference.p_beats)
+        if np.isfinite(difference.p_beats)
+        else Cell("–", ""),
+        Cell(f"{symbol} {difference.verdict}", mean, kind),
+    ]
+
+
+def _mean_cell(entry: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Cell:
+    return mean_cell(float(entry[name]), float(entry[f"{name} sd"]), scale, digits)
+
+
+def _class_names(classes: Sequence[str], count: int) -> list[str]:
+    return [str(name) for name in classes] if len(classes) == count else [str(number) for number in range(count)]
+
+
+def _pairs_table(found: Mapping[str, Predictions], names: Sequence[str], styles: Mapping[str, SettingStyle]) -> Table:
+    """The pairs that any setting confuses most, and how often each setting confuses them."""
+    together = np.sum([row_shares(each.confusion) for each in found.values()], axis=0)
+    pairs = confused_pairs(together, most=8)
+    rows = []
+    for label, each in found.items():
+        shares = 100 * row_shares(each.confusion)
+        cells = [Cell(f"{shares[target, answer]:.1f}", shares[target, answer]) for target, answer, _ in pairs]
+        rows.append([Cell(label, color=styles[label].color), *cells])
+    heads = ["setting", *(f"{names[target]} → {names[answer]}" for target, answer, _ in pairs)]
+    note = "Percent of the class's test images that get the wrong answer behind the arrow, all runs together."
+    return Table("", heads, rows, note, sortable=True)

@@ -1,0 +1,49 @@
+"""What a report says about runs that it leaves out, and about those that it could not verify."""
+
+from regbench.study.results import LEFT_OUT, Study
+
+_MOST_LINES = 20
+
+
+def list_left_out(study: Study) -> list[str]:
+    """Return a line for every run that is left out, at most 20 and then their count, and one on unverified runs.
+
+    What went wrong comes before what is merely not finished.
+    """
+    entries = sorted(study.unfinished.to_dict("records"), key=lambda entry: entry["status"] not in LEFT_OUT)
+    lines = [f"{_verb(str(entry['status']))} {entry['folder']}: {entry['reason']}" for entry in entries]
+    more = len(lines) - _MOST_LINES
+    if more > 0:
+        lines = [*lines[:_MOST_LINES], f"… and {more} more; results.csv and the page list all"]
+    return [*lines, *unverified_notice(study)]
+
+
+def unfinished_notice(study: Study) -> list[str]:
+    """Return a sentence on a study that is not whole, or none."""
+    rows = study.unfinished[study.unfinished["status"] != "rebuilt"]
+    if rows.empty:
+        return []
+    done, left = len(study.runs), len(rows)
+    what = ", ".join(f"{number} {status}" for status, number in sorted(rows["status"].value_counts().items()))
+    return [
+        f"This study is not whole: {done} of {done + left} runs are finished ({what}). All numbers are of finished "
+        "runs alone; the others are listed under “Runs without a result”."
+    ]
+
+
+def unverified_notice(study: Study) -> list[str]:
+    """Return a sentence on finished runs whose test metrics nothing confirms, or none."""
+    number = len(study.unverified)
+    if not number:
+        return []
+    runs = "1 run has" if number == 1 else f"{number} runs have"
+    return [f"{runs} no predictions.npz, so the recorded test metrics could not be verified: {_some(study.unverified)}"]
+
+
+def _some(folders: list[str]) -> str:
+    shown = ", ".join(folders[:3])
+    return shown if len(folders) <= 3 else f"{shown}, …"
+
+
+def _verb(status: str) -> str:
+    return "rebuilt" if status == "rebuilt" else f"left out ({status})"

@@ -1,0 +1,97 @@
+"""The parts of a report's page, which the template shows."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from regbench.study import formatting
+from regbench.study.figures.rendering import RenderedFigure
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell: what is read, what it is sorted by ("" for nothing known), its class and its setting's colour."""
+
+    text: str
+    value: float | str | None = None
+    kind: str = ""
+    color: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page; ``prose`` lets its cells break into lines."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    sortable: bool = False
+    prose: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A sentence at the top of the page with its badge."""
+
+    kind: str
+    symbol: str
+    badge: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The verdicts of one family of runs."""
+
+    title: str
+    verdicts: Sequence[Verdict]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Figures and tables under a small heading."""
+
+    title: str = ""
+    texts: Sequence[str] = ()
+    figures: Sequence[RenderedFigure] = ()
+    tables: Sequence[Table] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a place in its contents; ``listings`` are (summary, text), folded unless unnamed."""
+
+    anchor: str
+    title: str
+    texts: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
+    listings: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows; every string in it is text and is escaped there."""
+
+    title: str
+    lead: str
+    notices: Sequence[str] = ()
+    tiles: Sequence[tuple[str, str]] = ()
+    verdicts: Sequence[Verdicts] = ()
+    sections: Sequence[Section] = field(default_factory=list)
+
+
+def mean_cell(mean: float, sd: float, scale: float = 1.0, digits: int = 2) -> Cell:
+    """Return a cell with a mean and its standard deviation, sorted by the mean."""
+    mean = scale * mean
+    return Cell(formatting.mean_sd(mean, scale * sd, digits), mean if math.isfinite(mean) else "")
+
+
+def mean_cell_of(values: Iterable[float], scale: float = 1.0) -> Cell:
+    """Return a cell with mean and standard deviation of the known values, sorted by the mean."""
+    known = scale * np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    return Cell(formatting.mean_sd_of(known), float(known.mean()) if known.size else "")

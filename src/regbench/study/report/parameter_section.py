@@ -1,0 +1,55 @@
+"""What the report says of numbers that were varied: accuracy and gap along them, and what validation picks."""
+
+from collections.abc import Mapping, Sequence
+
+from regbench.drawing.style import SettingStyle
+from regbench.study.figures.varied_parameters import parameter_plots, setting_plots
+from regbench.study.report.files import FileNames
+from regbench.study.report.page import Block, Cell, Table, Verdict, mean_cell_of
+from regbench.study.settings import REGULARIZER
+from regbench.study.varied_parameters import VariedParameter
+
+
+def parameter_blocks(
+    parameters: Sequence[VariedParameter], styles: Mapping[str, SettingStyle]
+) -> tuple[list[Block], list[Verdict]]:
+    """Accuracy and gap against every varied number, and for a technique's strength what validation picks."""
+    blocks, picks = [], []
+    names = FileNames("axes")
+    for parameter in parameters:
+        shared = [f"{key.rpartition('/')[2]} {value}" for key, value in parameter.where.items()]
+        title = ", ".join([parameter.title, *shared])
+        name = names(title)
+        technique = parameter.key.startswith(REGULARIZER) or parameter.runs["label"].nunique() == 1
+        if technique:
+            figures = parameter_plots(name, parameter.runs, parameter.title, parameter.log, parameter.pick)
+        else:
+            own = {label: style for label, style in styles.items() if label in set(parameter.runs["label"])}
+            figures = setting_plots(name, parameter.runs, parameter.title, parameter.log, own)
+        tables = []
+        if technique:
+            tables.append(_table(parameter, title))
+        if technique and parameter.pick is not None:
+            picks.append(_picked(parameter, title))
+        blocks.append(Block(title, figures=figures, tables=tables))
+    return blocks, picks
+
+
+def _table(parameter: VariedParameter, title: str) -> Table:
+    rows = []
+    for value in parameter.values:
+        runs = parameter.runs[parameter.runs["value"] == value]
+        text = f"{value:g}" + (" (picked)" if value == parameter.pick else "")
+        row = [Cell(text, float(value)), Cell(str(len(runs)), len(runs))]
+        rows.append(row + [mean_cell_of(runs[key], 100) for key in ("val/acc", "test/acc", "train/acc", "gap")])
+    return Table(title, [parameter.title, "n", "validation", "test", "training", "gap"], rows, sortable=True)
+
+
+def _picked(parameter: VariedParameter, title: str) -> Verdict:
+    runs = parameter.runs[parameter.runs["value"] == parameter.pick]
+    validation, test = mean_cell_of(runs["val/acc"], 100).text, mean_cell_of(runs["test/acc"], 100).text
+    sentence = (
+        f"Of {len(parameter.values)} values this has the highest mean validation accuracy ({validation} %); its test "
+        f"accuracy is {test} % over {len(runs)} run{'s' if len(runs) > 1 else ''}. The test set had no say."
+    )
+    return Verdict("even", "●", f"{title}: {parameter.pick:g}.", sentence)

@@ -1,0 +1,223 @@
+"""A study's report: its tables, its figures and one page that needs nothing but itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from regbench.drawing.style import SettingStyle, setting_styles
+from regbench.study.acting import idle_techniques
+from regbench.study.comparisons import Comparison, comparisons
+from regbench.study.formatting import points
+from regbench.study.predictions import Predictions
+from regbench.study.report.appendix import configurations, mixed_code, provenance, unfinished
+from regbench.study.report.comparison_section import (
+    SIGNS,
+    difference_figures,
+    epoch_blocks,
+    prediction_blocks,
+    predictions_by_setting,
+    settings_table,
+    short_title,
+    spread_figures,
+    verdict_group,
+)
+from regbench.study.report.files import FileNames, slug, write_page
+from regbench.study.report.left_out import unfinished_notice, unverified_notice
+from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdicts, mean_cell_of
+from regbench.study.report.parameter_section import parameter_blocks
+from regbench.study.report.tables import write_tables
+from regbench.study.results import Study
+from regbench.study.statistics import NOT_ACTING, Difference, compare
+from regbench.study.varied_parameters import varied_parameters
+
+# Beyond these a page is too heavy to read; what is left out is said, and stands in the tables.
+_FULL_FAMILIES = 4
+
+
+def write_report(
+    study: Study, out: Path, baseline: str = "none", margin: float = 0.003, command: str = ""
+) -> tuple[Path, list[str]]:
+    """Write tables, figures and ``report.html`` into ``out``.
+
+    The same runs give the same bytes, so that a second call changes nothing.
+
+    Args:
+        study: What was loaded; half-finished studies are reported and say so.
+        out: The report's folder, made where missing.
+        baseline: The label that the others are compared with.
+        margin: The smallest difference of interest, a fraction.
+        command: The command that repeats the report.
+
+    Returns:
+        The page's path, and its verdicts as lines of text.
+    """
+    families = comparisons(study, baseline)
+    differences = [compare(each, margin=margin) for each in families]
+    write_tables(study, families, out, margin)
+    parameters = varied_parameters(study)
+    more = [str(label) for parameter in parameters for label in parameter.runs["label"].unique()]
+    styles = setting_styles([*(label for each in families for label in each.labels), *more])
+    drawn, told, problems = _families(families, differences, styles, study, margin)
+    varied, picks = parameter_blocks(parameters, styles)
+    if picks:
+        told.append(Verdicts("Chosen on validation data", picks))
+    sections = [
+        Section("results", "Results", blocks=_results(families, differences, styles)),
+        *drawn,
+        *([Section("strengths", "Along an axis", blocks=varied)] if varied else []),
+        *unfinished(study, problems),
+        *configurations(study),
+        *provenance(study, command),
+    ]
+    codes = mixed_code(study)
+    idle = _idle(study, differences)
+    notices = [*unfinished_notice(study), *unverified_notice(study), *codes, *idle]
+    page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
+    return write_page(page, out), [*codes, *_lines(told), *idle]
+
+
+def _families(
+    families: Sequence[Comparison],
+    differences: Sequence[Sequence[Difference]],
+    styles: Mapping[str, SettingStyle],
+    study: Study,
+    margin: float,
+) -> tuple[list[Section], list[Verdicts], list[str]]:
+    """Every family's figures and verdicts, and the predictions that could not be read."""
+    sections, told, problems, forests = [], [], [], []
+    limits = _shared_limits(differences, margin) if len(families) > 1 else None
+    sampled: set[str] = set()
+    for number, (comparison, found) in enumerate(zip(families, differences, strict=True)):
+        title = short_title(comparison) if len(families) > 1 else ""
+        names = FileNames(f"{number + 1:02d}-{slug(title)}" if title else "")
+        predictions: dict[str, Predictions] = {}
+        forest = difference_figures(comparison, found, styles, margin, names, limits)
+        spread = spread_figures(comparison, styles, names)
+        if limits is None:
+            blocks = [Block("Differences, seeds and gap", figures=[*forest, *spread])]
+        else:
+            forests += forest
+            blocks = [Block("Seeds and gap", figures=spread)]
+        texts = []
+        if number < _FULL_FAMILIES:
+            predictions = predictions_by_setting(comparison)
+            blocks += epoch_blocks(comparison, styles, names)
+            dataset = str(comparison.runs["dataset"].iloc[0])
+            blocks += prediction_blocks(
+                predictions, styles, _classes(study, comparison), names, samples=dataset not in sampled
+            )
+            sampled.add(dataset)
+            problems += [line for each in predictions.values() for line in each.problems]
+        else:
+            texts.append(f"Curves and predictions are drawn for the first {_FULL_FAMILIES} families only.")
+        size = max((each.size for each in predictions.values()), default=0)
+        told.append(verdict_group(comparison, found, title, size))
+        heading = f"Figures: {title}" if title else "Figures"
+        sections.append(Section(f"figures-{number + 1}", heading, texts, blocks))
+    if forests:
+        texts = ["The differences of every family on one axis."]
+        sections.insert(0, Section("side-by-side", "Side by side", texts, [Block(figures=forests)]))
+    return sections, told, problems
+
+
+def _shared_limits(differences: Sequence[Sequence[Difference]], margin: float) -> tuple[float, float] | None:
+    """One axis for the differences of all families, so that they can be read side by side."""
+    ends = [100 * end for found in differences for each in found for end in (each.low, each.high, each.mean)]
+    finite = [end for end in [*ends, -100 * margin, 100 * margin] if np.isfinite(end)]
+    if not ends:
+        return None
+    room = 0.08 * (max(finite) - min(finite))
+    return min(finite) - room, max(finite) + room
+
+
+def _results(
+    families: Sequence[Comparison], differences: Sequence[Sequence[Difference]], styles: Mapping[str, SettingStyle]
+) -> list[Block]:
+    tables = [
+        settings_table(comparison, found, styles) for comparison, found in zip(families, differences, strict=True)
+    ]
+    if len(tables) > 1:
+        # One note, below the last table, says it for all.
+        tables = [*(replace(each, note="") for each in tables[:-1]), tables[-1]]
+        tables.insert(0, _side_by_side(families, differences, styles))
+    return [Block(tables=tables)]
+
+
+def _side_by_side(
+    families: Sequence[Comparison], differences: Sequence[Sequence[Difference]], styles: Mapping[str, SettingStyle]
+) -> Table:
+    """Settings down, families across: test accuracy, and the difference from that family's baseline."""
+    rows = []
+    labels = dict.fromkeys(label for each in families for label in each.labels)
+    for label in labels:
+        row = [Cell(label, color=styles[label].color)]
+        for comparison, found in zip(families, differences, strict=True):
+            accuracy = mean_cell_of(comparison.runs.loc[comparison.runs["label"] == label, "test/acc"], 100)
+            difference = next((each for each in found if each.label == label), None)
+            if difference is None:
+                row.append(accuracy)
+            else:
+                kind, symbol = SIGNS[difference.verdict]
+                change = points(difference.mean)
+                row.append(replace(accuracy, text=f"{accuracy.text}  {symbol} {change}", kind=kind))
+        rows.append(row)
+    note = (
+        "Test accuracy in percent, and the difference from the baseline of the same column in points: "
+        "▲ better, ▼ worse, ≈ not distinguishable, ? too few seeds, ∅ did not act."
+    )
+    return Table(
+        "Side by side",
+        ["setting", *(short_title(each) for each in families)],
+        rows,
+        note,
+        sortable=True,
+    )
+
+
+def _lines(told: Sequence[Verdicts]) -> list[str]:
+    """The verdicts for a terminal."""
+    lines = []
+    for group in told:
+        lines += [f"{group.title}:"] if group.title else []
+        lines += [f"{each.symbol} {each.badge} {each.sentence}" for each in group.verdicts]
+    return lines
+
+
+def _lead(study: Study, families: Sequence[Comparison]) -> str:
+    runs = study.runs
+    if runs.empty:
+        return "No run is finished yet."
+    settings = len({label for each in families for label in each.labels})
+    seeds = runs["seed"].nunique()
+    parts = [
+        f"{len(runs)} finished runs: {settings} setting{'s' if settings > 1 else ''}, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}"
+    ]
+    parts += [", ".join(sorted(map(str, runs[key].dropna().unique()))) for key in ("dataset", "model", "optimizer")]
+    epochs = sorted(int(each) for each in runs["epochs"].dropna().unique())
+    parts.append(f"{', '.join(map(str, epochs))} epochs")
+    baselines = dict.fromkeys(each.baseline for each in families if each.baseline is not None)
+    return " · ".join([*parts, *([f"baseline: {', '.join(baselines)}"] if baselines else [])])
+
+
+def _idle(study: Study, differences: Sequence[Sequence[Difference]]) -> list[str]:
+    """Name the techniques that did nothing, but for those of settings of which a sentence says it already."""
+    said = {each.label for found in differences for each in found if each.verdict == NOT_ACTING}
+    return [
+        f"{technique} did nothing in {label}: layers, decays and gradients are those of the same runs without it."
+        for label, technique in idle_techniques(study.runs)
+        if label not in said
+    ]
+
+
+def _classes(study: Study, comparison: Comparison) -> list[str]:
+    """The class names of a family's data set, empty where its configuration is not known."""
+    for config_hash in pd.unique(comparison.runs["config_hash"]):
+        dataset = study.configs.get(str(config_hash), {}).get("dataset")
+        names = dataset.get("classes") if isinstance(dataset, Mapping) else None
+        if isinstance(names, list):
+            return [str(name) for name in names]
+    return []

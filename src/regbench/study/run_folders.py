@@ -1,0 +1,89 @@
+"""Reads run folders: checks that a finished run left whole files, and takes what there is of an unfinished one."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regbench.storage.results import DamagedError, RunResults, StoredConfig, one_line, read_config, shortened
+from regbench.storage.schema import HISTORY, RENAMED_HISTORY_COLUMNS, RESULTS
+
+CURVES = ("train/objective", "train/acc_online", "probe/loss", "probe/acc", "val/loss", "val/acc", "val/ece")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder as read: the parsed files, the history by column."""
+
+    folder: Path
+    results: RunResults
+    stored: StoredConfig
+    history: dict[str, np.ndarray]
+
+
+def read_run(folder: Path, results: RunResults) -> Run:
+    """Read the other files of a finished run.
+
+    Raises:
+        DamagedError: `config.yaml` or `history.csv` is missing or not what a run writes.
+    """
+    stored = read_config(folder)
+    history = _read_history(folder)
+    best = results.best_epoch or 0
+    if len(history["epoch"]) <= best:
+        raise DamagedError(
+            f"{HISTORY}: expected a row for the best epoch {best} (0-based), got {len(history['epoch'])} rows"
+        )
+    return Run(folder, results, stored, history)
+
+
+def read_unfinished(folder: Path) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame]:
+    """Return results, configuration and history of an unfinished run as far as they can be read, empty otherwise."""
+    try:
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        results = {}
+    try:
+        config = read_config(folder).config
+    except DamagedError:
+        config = {}
+    try:
+        history = pd.read_csv(folder / HISTORY).apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
+        history.columns = pd.Index(rename_curves(list(history.columns)))
+    except (OSError, ValueError, KeyError):
+        history = pd.DataFrame()
+    return results if isinstance(results, dict) else {}, config, history
+
+
+def rename_curves(names: list[str]) -> list[str]:
+    """Return a history's column names with those of schema 1 replaced by today's."""
+    return [RENAMED_HISTORY_COLUMNS.get(name, name) for name in names]
+
+
+def _read_history(folder: Path) -> dict[str, np.ndarray]:
+    try:
+        with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError as error:
+        raise DamagedError(f"{HISTORY}: expected beside {RESULTS}, got none") from error
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise DamagedError(f"{HISTORY}: not a CSV, {one_line(error)}") from error
+    names = rename_curves(rows[0]) if rows else []
+    missing = [name for name in ("epoch", *CURVES) if name not in names]
+    if missing:
+        raise DamagedError(f"{HISTORY}: expected the column {missing[0]}, got {shortened(','.join(names))}")
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(names):
+            raise DamagedError(f"{HISTORY}: line {line}: expected {len(names)} values, got {len(row)}")
+    try:
+        table = np.array([[float(value) if value else math.nan for value in row] for row in rows[1:]])
+    except ValueError as error:
+        raise DamagedError(f"{HISTORY}: expected numbers, got {one_line(error)}") from error
+    if not len(table) or not np.array_equal(table[:, names.index("epoch")], np.arange(len(table))):
+        raise DamagedError(f"{HISTORY}: epoch: expected 0, 1, 2, … without a gap, got {len(table)} other rows")
+    return {name: table[:, column] for column, name in enumerate(names)}

@@ -1,0 +1,117 @@
+"""The columns of the tables of runs and their types, whether rows come from run folders or from a report's CSV."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from regbench.storage.results import Seconds
+from regbench.storage.schema import METRICS
+from regbench.study.run_folders import CURVES, rename_curves
+
+IDENTITY = ("study", "dataset", "model", "setting", "label")
+COLUMNS = [
+    *IDENTITY,
+    *("optimizer", "scheduler", "seed", "split_seed", "config_hash", "threads", "compile", "epochs", "best_epoch"),
+    *("checkpoint", "parameters", "train_size", *METRICS),
+    *(f"seconds/{part}" for part in Seconds.model_fields),
+    *("images_per_second", "folder"),
+]
+# Techniques that did nothing, joined by +; there only if some did nothing.
+INERT = "did_not_act"
+HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]
+HISTORY_COLUMNS = [*HISTORY_IDENTITY, "epoch", "lr", "seconds", *CURVES]
+UNFINISHED_COLUMNS = ["folder", *IDENTITY, "config_hash", "seed", "status", "reason"]
+
+_TEXTS = {*IDENTITY, INERT, "optimizer", "scheduler", "config_hash", "checkpoint", "folder", "status", "reason"}
+INTEGERS = {"seed", "split_seed", "threads", "epochs", "best_epoch", "parameters", "train_size"}
+
+
+def tidy(runs: pd.DataFrame) -> pd.DataFrame:
+    """Give every column its type; numbers of the configuration are floats, and text that is a number counts as one."""
+    columns: dict[str, pd.Series] = {}
+    for name in map(str, runs.columns):
+        values = runs[name]
+        if name in _TEXTS:
+            columns[name] = values.astype("str")
+        elif name in INTEGERS and values.notna().all():
+            columns[name] = values.astype(int)
+        else:
+            columns[name] = _typed(values.map(_plain, na_action="ignore"))
+    return pd.DataFrame(columns, index=runs.index)
+
+
+def ordered(columns: Iterable[Any], first: list[str]) -> list[str]:
+    """Put the named columns first, any others after them by name."""
+    return first + sorted(str(name) for name in columns if name not in first)
+
+
+def by_run(history: pd.DataFrame, runs: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column of the runs' table for each row of their history; empty where its run is not among them."""
+    key = ["study", "dataset", "model", "config_hash", "seed"]
+    values = runs.drop_duplicates(key).set_index(key)[name]
+    return values.reindex(pd.MultiIndex.from_frame(history[key])).set_axis(history.index)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the rows as dictionaries without the empty values."""
+    rows = table.astype(object).to_dict("records")
+    return [{str(name): value for name, value in row.items() if not pd.isna(value)} for row in rows]
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Read the `results.csv` that a report wrote.
+
+    Raises:
+        ValueError: The file is no CSV or lacks a column.
+    """
+    return _with_columns(_read_csv(path), ["status", *COLUMNS], path)
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read the `history.csv` that a report wrote, the columns of earlier ones under today's names.
+
+    Raises:
+        ValueError: The file is no CSV or lacks a column.
+    """
+    table = _read_csv(path)
+    table.columns = pd.Index(rename_curves(list(table.columns)))
+    return _with_columns(table, HISTORY_COLUMNS, path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        texts = dict.fromkeys(_TEXTS.intersection(header), "str")
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=texts)
+    except (ValueError, UnicodeError) as error:
+        raise ValueError(f"{path}: not a CSV, {' '.join(str(error).split())}") from error
+
+
+def _with_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path}: expected the column {missing[0]} as in a table that a report wrote, found none")
+    return table
+
+
+def _typed(values: pd.Series) -> pd.Series:
+    present = values.dropna()
+    if len(present) and all(isinstance(value, bool) for value in present):
+        return values.astype(bool) if len(present) == len(values) else values.astype(object)
+    if any(isinstance(value, bool | str) for value in present):
+        return values.map(str, na_action="ignore").astype("str")
+    return values.astype(float)
+
+
+def _plain(value: Any) -> Any:
+    """Read a number or a boolean out of text, as YAML's `1e-3` is; everything else stays."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    try:
+        return float(value)
+    except ValueError:
+        return value

@@ -1,0 +1,191 @@
+"""What the runs of a study are called: each setting's label, and the configuration values in which runs differ."""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regbench.storage.code import KNOWN
+from regbench.study.formatting import config_value
+
+NONE = "none"
+REGULARIZER = "config/regularizer."
+# Which code a run's regularizers are, and which the rest: two are never averaged, see `storage.code.told_apart`.
+REGULARIZER_CODE, OTHER_CODE = CODES = ("code/regularizer", "code/rest")
+
+_CODE_MARK = " [code "
+
+# What a fair comparison keeps the same, apart from whatever else differs in the configurations.
+KEPT_THE_SAME = ("dataset", "model", "optimizer", "scheduler", "train_size", "epochs")
+# Configuration values that no comparison needs: they have columns of their own, or change no result.
+NOT_COMPARED = {
+    *("seed", "study", "threads", "compile", "track_test", "histograms", "force", "regularizer"),
+    *("dataset.root", "dataset.split_seed", "dataset.train_size", "trainer.max_epochs"),
+}
+# A technique whose parameter of one of these names is zero does nothing.
+STRENGTHS = frozenset({"p", "coefficient"})
+
+
+def label_settings(runs: pd.DataFrame) -> pd.Series:
+    """Name every run's setting: its techniques, and those of their parameters that differ within the study.
+
+    A setting whose techniques are all switched off by their strength (`p=0`, `coefficient=0`, or every number zero) is
+    the baseline and called `none`. Runs of one setting whose regularizers are of different code are told apart by it.
+    """
+    labels = runs["setting"].astype(object).copy()
+    for setting, rows in runs.groupby("setting"):
+        techniques = [] if setting == NONE else str(setting).split("+")
+        columns = parameter_columns(runs, techniques)
+        off = _all_off(rows, techniques, columns)
+        labels[rows.index[off]] = NONE
+        on = rows[~off]
+        varied = [name for name in columns if on[name].nunique(dropna=False) > 1 and not _follows_dataset(on, name)]
+        short = [name.rpartition(".")[2] for name in varied]
+        if len(set(short)) < len(short):
+            short = [name.removeprefix(REGULARIZER) for name in varied]
+        for index, values in zip(on.index, on[varied].itertuples(index=False, name=None), strict=True):
+            shown = [f"{name}={config_value(value)}" for name, value in zip(short, values, strict=True)]
+            labels[index] = " ".join([str(setting), *shown])
+    return _told_apart_by_code(runs, labels).astype("str")
+
+
+def drop_known_code(runs: pd.DataFrame) -> pd.DataFrame:
+    """Drop the columns of code where all of it is RegBench's known code; runs of old tables count as that."""
+    filled = runs.assign(**{name: runs[name].fillna(KNOWN) if name in runs else KNOWN for name in CODES})
+    return filled.drop(columns=[name for name in CODES if (filled[name] == KNOWN).all()])
+
+
+def base_label(label: str) -> str:
+    """Return a label without the code that tells it from others."""
+    return label.partition(_CODE_MARK)[0]
+
+
+def switched_off(rows: pd.DataFrame, technique: str) -> np.ndarray:
+    """Return for each run whether a technique's strength (`p=0`, `coefficient=0`, or every number zero) is nothing."""
+    return _all_off(rows, [technique], parameter_columns(rows, [technique]))
+
+
+def drop_constant_values(runs: pd.DataFrame) -> pd.DataFrame:
+    """Drop the columns of configuration values that do not differ, or that follow from the columns before them.
+
+    What a technique's parameters are is always kept. Another value follows from dataset, model, optimizer, scheduler,
+    train size and epochs where it is the same for all runs that agree in these: momentum for SGD alone says no more
+    than `optimizer` does.
+    """
+    groups = runs.groupby(list(KEPT_THE_SAME), dropna=False)
+    parameters = set(parameter_columns(runs))
+    kept = []
+    for name in map(str, runs.columns):
+        if not name.startswith("config/") or name in parameters:
+            kept.append(name)
+        elif name.startswith(REGULARIZER) or name.removeprefix("config/") in NOT_COMPARED:
+            continue
+        elif (groups[name].nunique(dropna=False) > 1).any():
+            kept.append(name)
+    return runs[kept]
+
+
+def parameter_columns(runs: pd.DataFrame, techniques: list[str] | None = None) -> list[str]:
+    """Return the columns of these techniques' parameters; of all techniques where none are named."""
+    names = [name for name in map(str, runs) if name.startswith(REGULARIZER) and not name.endswith("_target_")]
+    return names if techniques is None else [name for name in names if technique_of(name) in techniques]
+
+
+def technique_of(column: str) -> str:
+    """Return the technique whose parameter a column holds."""
+    return column.removeprefix(REGULARIZER).split(".")[0]
+
+
+def readable_name(column: str) -> str:
+    """Return a column's name for readers: `dropout p` for a technique's parameter, else the dotted key."""
+    if column.startswith(REGULARIZER):
+        return column.removeprefix(REGULARIZER).replace(".", " ")
+    return column.removeprefix("config/")
+
+
+def natural_order(label: str) -> tuple[tuple[bool, str | float], ...]:
+    """Return a label's sort key, which puts p=0.05 before p=0.5 and 1e-05 before 0.001."""
+    parts = re.split(r"(?<![\w.])(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", label)
+    return tuple(
+        (number, float(part) if number else part) for number, part in zip(cycle([False, True]), parts, strict=False)
+    )
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a configuration's values by dotted key; lists and empty groups as JSON text, callbacks as one text."""
+    for key, value in config.items():
+        if key == "callbacks" and not prefix and isinstance(value, dict):
+            yield key, _callbacks(value)
+        elif isinstance(value, dict) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | dict):
+            yield f"{prefix}{key}", json.dumps(value, default=str)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def unflatten(values: dict[str, Any]) -> dict[str, Any]:
+    """Undo `flatten`, as far as a table's cells keep it."""
+    config: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, last = key.split(".")
+        inner = config
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        is_json = isinstance(value, str) and value[:1] in {"[", "{"}
+        inner[last] = json.loads(value) if is_json else value
+    return config
+
+
+def _told_apart_by_code(runs: pd.DataFrame, labels: pd.Series) -> pd.Series:
+    if REGULARIZER_CODE not in runs:
+        return labels
+    told = labels.copy()
+    for (label, _), rows in runs.groupby([labels, runs["setting"]]):
+        if rows[REGULARIZER_CODE].nunique() > 1:
+            told[rows.index] = [f"{label}{_CODE_MARK}{_short_code(code)}]" for code in rows[REGULARIZER_CODE]]
+    return told
+
+
+def _short_code(text: Any) -> str:
+    """Shorten what tells a code, `mine.Own 3f9a1c0b2d4e; …`, to its fingerprints."""
+    return " ".join(each.partition(" ")[2] or each for each in str(text).split("; "))
+
+
+def _all_off(rows: pd.DataFrame, techniques: list[str], columns: list[str]) -> np.ndarray:
+    """For each run, whether every technique of its setting is switched off."""
+    off = np.ones(len(rows), dtype=bool)
+    for technique in techniques:
+        own = [name for name in columns if technique_of(name) == technique]
+        off &= [_is_off({name.rpartition(".")[2]: row[name] for name in own}) for row in rows[own].to_dict("records")]
+    return off
+
+
+def _is_off(parameters: dict[str, Any]) -> bool:
+    """Whether one technique's parameters switch it off."""
+    given = {name: value for name, value in parameters.items() if not pd.isna(value)}
+    if any(given.get(name) == 0 for name in STRENGTHS):
+        return True
+    numbers = [value for value in given.values() if isinstance(value, int | float) and not isinstance(value, bool)]
+    return bool(numbers) and not any(numbers) and True not in [value is True for value in given.values()]
+
+
+def _follows_dataset(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a choice that is no number is the same for all runs of a data set, as flips that digits forbid."""
+    if pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name]):
+        return False
+    return bool((rows.groupby("dataset")[name].nunique(dropna=False) == 1).all())
+
+
+def _callbacks(config: dict[str, Any]) -> str:
+    """Name the callbacks with their arguments: one value, since none of them has a place where others have not."""
+    texts = []
+    for name, node in sorted(config.items()):
+        arguments = node if isinstance(node, dict) else {}
+        shown = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "_target_")
+        texts.append(f"{name} ({shown})" if shown else name)
+    return " + ".join(texts) or "none"

@@ -1,0 +1,1 @@
+"""Training by Lightning: the module, its loop, checkpoints, schedules, what is recorded and shown."""

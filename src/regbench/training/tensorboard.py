@@ -1,0 +1,164 @@
+"""Images, histograms and hyperparameters in TensorBoard: training samples, mistakes, confusion matrix, calibration.
+
+Images are drawn once per run; histograms are written after each epoch where `histograms` is true.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+
+from regbench.data import ImageData
+from regbench.drawing.confusion import confusion_matrix
+from regbench.drawing.reliability import Calibration, bin_by_confidence, calibration_error, reliability_diagram
+from regbench.drawing.style import SettingStyle, figure_style
+from regbench.storage.results import RunResults
+from regbench.training.classifier import Classifier
+from regbench.training.scoring import most_confident_mistakes
+
+SAMPLES = 32
+_COLUMNS = 8
+_DPI = 150
+
+
+class TrainingSamples(pl.Callback):
+    """Shows the first batch as the network is given it, with its targets: after augmentation, mixup and their like."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the batch that training is about to begin with, without taking part in it."""
+        data, logger = trainer.datamodule, trainer.logger  # type: ignore[attr-defined]  # set at run time
+        if trainer.current_epoch > 0 or not (  # a run that resumes has shown it already
+            isinstance(pl_module, Classifier) and isinstance(data, ImageData) and isinstance(logger, TensorBoardLogger)
+        ):
+            return
+        if (batch := pl_module.preview(next(iter(data.training_batches())))) is None:
+            return
+        images, targets = batch
+        captions = [_blend(shares, data.classes) for shares in targets[:SAMPLES].cpu()]
+        _show(logger, "training samples", tiles(images[:SAMPLES], captions), 0)
+
+
+class WeightHistograms(pl.Callback):
+    """Shows the distribution of each layer's weights after every epoch."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write one histogram per parameter."""
+        if isinstance(trainer.logger, TensorBoardLogger) and isinstance(pl_module, Classifier):
+            for name, parameter in pl_module.net.named_parameters():
+                trainer.logger.experiment.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
+
+
+def show_predictions(logger: TensorBoardLogger, data: ImageData, logits: Tensor, labels: Tensor, step: int) -> None:
+    """Show what the chosen network makes of the test images.
+
+    Args:
+        logger: Where the pictures go.
+        data: Whose test split was predicted.
+        logits: `(N, C)`.
+        labels: `(N,)`.
+        step: One after the last epoch: a run that was stopped before its end and resumes shows them again.
+    """
+    probabilities = logits.softmax(1)
+    confidence, answers = probabilities.max(1)
+    wrong = most_confident_mistakes(logits, labels)
+    if len(wrong):
+        captions = [
+            f"{data.classes[labels[each]]}\n→ {data.classes[answers[each]]}\n{confidence[each]:.1%} sure"
+            for each in wrong.tolist()
+        ]
+        images = data.splits["test"].images[wrong.to(data.splits["test"].images.device)]
+        _show(logger, "test/mistakes", tiles(images, captions), step)
+    counts = torch.bincount(labels * len(data.classes) + answers, minlength=len(data.classes) ** 2)
+    bins = bin_by_confidence(confidence.numpy(), (answers == labels).numpy())
+    found = {"test images": Calibration(bins, calibration_error(bins))}
+    styles = {"test images": SettingStyle("#0072b2", "o", "-")}
+    with figure_style():
+        title = "Test images of each class by answer, %"
+        matrix = confusion_matrix(counts.view(len(data.classes), -1).numpy(), data.classes, title)
+        _show(logger, "test/confusion", _placed(matrix), step)
+        _show(logger, "test/reliability", _placed(reliability_diagram(found, styles, counts=True)), step)
+
+
+def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], results: RunResults) -> None:
+    """Fill TensorBoard's HParams tab with the same keys for every run, as it takes its columns from one of them."""
+    strengths = {
+        f"{technique}.{key}": value
+        for technique, node in sorted(config["regularizer"].items())
+        for key, value in node.items()
+        if key != "_target_"
+    }
+    columns = (
+        "dataset",
+        "model",
+        "setting",
+        "optimizer",
+        "scheduler",
+        "seed",
+        "epochs",
+        "train_size",
+        "threads",
+        "compile",
+    )
+    parameters = {
+        **{key: getattr(results, key) for key in columns},
+        "callbacks": "+".join(sorted(config.get("callbacks") or {})) or "none",
+        "strengths": ", ".join(f"{key}={value}" for key, value in strengths.items()) or "none",
+        "learning_rate": config["optimizer"].get("lr"),
+        "batch_size": config["dataset"]["batch_size"],
+    }
+    metrics = {f"chosen/{key}": float("nan") if value is None else value for key, value in results.metrics.items()}
+    # One step after the last epoch: a run that resumes after it drops these values and writes them again.
+    step = (results.epochs or 0) + 1
+    logger.log_hyperparams(parameters, {**metrics, "chosen/epoch": (results.best_epoch or 0) + 1}, step=step)
+    logger.finalize("success")
+
+
+def tiles(images: Tensor, captions: Sequence[str]) -> Figure:
+    """Draw images `(N, 1, S, S)` in [0, 1], eight a row, each with its caption of up to three lines beneath."""
+    count, side = len(images), images.shape[-1]
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns)
+    lines = 1 + max(caption.count("\n") for caption in captions)
+    height, width, margin = side * (1.05 + 0.15 * lines), side * 1.12, round(0.06 * side)
+    sheet = np.ones((margin + round(rows * height), round(columns * width)))
+    figure = Figure((1.15 * columns, 1.15 / width * len(sheet)), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    for number, (image, caption) in enumerate(zip(images.squeeze(1).cpu().numpy(), captions, strict=True)):
+        top, left = margin + round(number // columns * height), round((number % columns + 0.05) * width)
+        sheet[top : top + side, left : left + side] = image
+        axes.text(left, top + side * 1.03, caption, fontsize=7.5, va="top", linespacing=1.1, parse_math=False)
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    return figure
+
+
+def _blend(shares: Tensor, classes: Sequence[str]) -> str:
+    """Name the classes in a target that hold more than smoothing gives every class, two at most."""
+    top = shares.topk(min(2, len(shares)))
+    named = [
+        (share, classes[index])
+        for share, index in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        if share > shares.min() + 0.01
+    ]
+    return "\n".join(f"{share:.2f} {name}" if share < 0.995 else name for share, name in named)
+
+
+def _placed(figure: Figure) -> Figure:
+    """Give a figure fixed margins: finding the best ones costs more than all of its drawing, in every run."""
+    figure.set_dpi(_DPI)
+    figure.set_layout_engine(None)
+    figure.subplots_adjust(left=0.25, right=0.97, bottom=0.2, top=0.94, hspace=0.1)
+    return figure
+
+
+def _show(logger: TensorBoardLogger, tag: str, figure: Figure, step: int) -> None:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]  # no types
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]  # no types
+    logger.experiment.add_image(tag, pixels, step, dataformats="HWC")

@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from regbench.study.statistics.hypothesis_tests import from_groups, from_pairs, holm, sign_flip_p
+from tests.study.statistics.examples import ACCURACIES
+
+
+def test_holm_agrees_with_a_hand_worked_example() -> None:
+    # In order: 0.005 × 4 = 0.02, 0.01 × 3 = 0.03, 0.03 × 2 = 0.06, and 0.04 × 1 = 0.04 is raised to the 0.06 before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_leaves_out_what_could_not_be_tested() -> None:
+    assert holm([0.04, math.nan, 0.02]) == pytest.approx([0.04, math.nan, 0.04], nan_ok=True)
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert len(holm([])) == 0
+
+
+def test_welch_takes_groups_of_different_sizes() -> None:
+    ours, theirs = np.array(ACCURACIES["dropout"]), np.array(ACCURACIES["none"][:4])
+    reference = stats.ttest_ind(ours, theirs, equal_var=False)
+    evidence = from_groups(ours, theirs)
+    assert (evidence.p, evidence.df, evidence.n) == pytest.approx((reference.pvalue, reference.df, 4))
+    assert evidence.wins == pytest.approx(stats.mannwhitneyu(ours, theirs).statistic / (6 * 4))
+
+
+@pytest.mark.parametrize("size", [2, 5, 9])
+def test_sign_flip_p_is_the_exact_one_of_scipy(size: int) -> None:
+    differences = np.random.default_rng(size).normal(0.5, 1, size)
+    reference = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(differences) == pytest.approx(reference.pvalue)
+
+
+def test_sign_flip_p_is_exact_for_many_pairs() -> None:
+    # All alike: only the two flips of everything reach the observed sum.
+    assert sign_flip_p(np.full(30, 0.01)) == pytest.approx(2 / 2**30)
+    # One of thirty points the other way: 1 + 30 flips reach the observed sum, on either side.
+    assert sign_flip_p(np.array([-0.01, *[0.01] * 29])) == pytest.approx(2 * 31 / 2**30)
+
+
+def test_sign_flip_p_beyond_forty_pairs_is_drawn() -> None:
+    differences = np.random.default_rng(0).normal(0.3, 1, 60)
+    assert sign_flip_p(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
+
+
+def test_the_unpaired_permutation_p_is_the_exact_one_of_scipy() -> None:
+    ours, theirs = np.array(ACCURACIES["weight_decay"]), np.array(ACCURACIES["none"][:5])
+    reference = stats.permutation_test(
+        (ours, theirs), lambda a, b: abs(np.mean(a) - np.mean(b)), n_resamples=np.inf, alternative="greater"
+    )
+    assert from_groups(ours, theirs).p_permutation == pytest.approx(reference.pvalue)
+    many = np.random.default_rng(1).normal([[0.6], [0.0]], size=(2, 12))
+    assert from_groups(*many).p_permutation == pytest.approx(stats.ttest_ind(*many).pvalue, abs=0.02)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.randoms())
+def test_holm_keeps_the_order_and_does_not_mind_it(p: list[float], random) -> None:
+    adjusted = holm(p)
+    assert (adjusted >= p).all()
+    assert (np.diff(adjusted[np.argsort(p)]) >= 0).all()
+    shuffled = random.sample(range(len(p)), len(p))
+    assert holm([p[index] for index in shuffled]) == pytest.approx(adjusted[shuffled])
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=10))
+def test_turning_the_comparison_around_turns_only_the_sign(differences: list[float]) -> None:
+    values, zeros = np.array(differences), np.zeros(len(differences))
+    one, other = from_pairs(values, zeros), from_pairs(zeros, values)
+    assert one.mean == -other.mean
+    assert one.p == pytest.approx(other.p, nan_ok=True)
+    assert one.p_permutation == other.p_permutation
+    assert one.wins + other.wins == pytest.approx(1)

@@ -1,0 +1,254 @@
+"""Recorded numbers against what the stored predictions and the history give."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from regbench.cli import app
+from regbench.study import load
+from regbench.study.verification import REMEMBERED, score
+from regbench.training.scoring import scores
+
+from .synthetic import write_run, write_study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return write_study(tmp_path / "four_way", {"none": 0.89, "dropout": 0.88}, seeds=range(3), epochs=4)
+
+
+def run_folder(study: Path, setting: str = "dropout", seed: int = 1) -> Path:
+    (folder,) = study.glob(f"*/{setting}-*/seed{seed}")
+    return folder
+
+
+def record(folder: Path, **changes: object) -> None:
+    """Overwrite values of `results.json`; a metric is called `test_acc` here."""
+    results = json.loads((folder / "results.json").read_text())
+    for name, value in changes.items():
+        metric = name.replace("_", "/")
+        (results["metrics"] if metric in results["metrics"] else results)[
+            metric if metric in results["metrics"] else name
+        ] = value
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def recorded(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "results.json").read_text())["metrics"]
+
+
+def test_the_scores_of_stored_predictions_are_those_that_a_run_records() -> None:
+    random = np.random.default_rng(0)
+    for images, scale in ((297, 1), (1000, 0.01), (10_000, 3), (10_000, 30)):
+        labels = random.integers(0, 10, images)
+        logits = (scale * random.normal(size=(images, 10))).astype(np.float32)
+        logits[np.arange(images), labels] += 2 * scale
+        expected = scores(torch.tensor(logits), torch.tensor(labels))
+        found = score(logits, labels)
+        assert found.acc == expected["acc"]
+        assert found.loss == pytest.approx(expected["loss"], rel=1e-5, abs=1e-6)
+        assert abs(found.ece - expected["ece"]) <= found.ece_tolerance
+        assert found.ece_tolerance < (0.01 if scale < 30 else 1)
+
+
+def test_the_tolerance_of_the_calibration_error_is_small_where_no_confidence_is_at_an_edge() -> None:
+    logits = np.array([[0.0, 1.0, 0.3], [0.2, 0.0, 2.0]], dtype=np.float32)
+    assert score(logits, np.array([1, 0])).ece_tolerance == pytest.approx(1e-5, rel=1e-3)
+
+
+WRONG = {
+    "accuracy": ({"test_acc": 0.123, "gap": None}, "test/acc is 0.123, but predictions.npz gives 0.8"),
+    "loss": ({"test_loss": 0.5}, "test/loss is 0.5, but predictions.npz gives "),
+    "calibration": ({"test_ece": 0.5}, "test/ece is 0.5, but predictions.npz gives "),
+    "no loss": ({"test_loss": None}, "test/loss is None"),
+    "gap": ({"gap": 0.5}, "gap is 0.5, but train/acc − test/acc is 0.02"),
+    "validation accuracy": ({"val_acc": 0.99}, "val/acc is 0.99, but history.csv has "),
+    "validation loss": ({"val_loss": 0.01}, "val/loss is 0.01, but history.csv has "),
+    "no validation": ({"val_acc": None}, "val/acc is None, but history.csv has "),
+    "another epoch": ({"best_epoch": 0}, "in the best epoch 0 (0-based)"),
+    "epochs": ({"epochs_trained": 7}, "epochs_trained is 7, but history.csv has 4 rows"),
+}
+
+
+@pytest.mark.parametrize(("changes", "reason"), WRONG.values(), ids=WRONG)
+def test_a_run_whose_numbers_contradict_each_other_is_named_and_left_out(
+    study: Path, changes: dict[str, object], reason: str
+) -> None:
+    folder = run_folder(study)
+    if "test_acc" in changes:
+        changes = changes | {"gap": recorded(folder)["train/acc"] - changes["test_acc"]}
+    record(folder, **changes)
+    loaded = load(study)
+    assert str(folder) not in set(loaded.runs["folder"])
+    assert len(loaded.history) == 5 * 4
+    (row,) = loaded.unfinished.to_dict("records")
+    assert (row["status"], row["label"], row["seed"]) == ("mismatch", "dropout", 1)
+    assert row["reason"].startswith("results.json: ")
+    assert reason in row["reason"]
+
+
+def test_one_image_more_or_less_is_a_mismatch(study: Path) -> None:
+    folder = run_folder(study)
+    metrics = recorded(folder)
+    record(folder, test_acc=metrics["test/acc"] + 0.001, gap=metrics["gap"] - 0.001)
+    assert load(study).unfinished["status"].tolist() == ["mismatch"]
+
+
+def test_rounding_to_single_precision_is_none(study: Path) -> None:
+    folder = run_folder(study)
+    metrics = recorded(folder)
+    record(folder, **{f"{split}_loss": float(np.float32(metrics[f"{split}/loss"])) for split in ("test", "val")})
+    assert load(study).unfinished.empty
+
+
+def change_logits(folder: Path) -> None:
+    stored = dict(np.load(folder / "predictions.npz"))
+    np.savez(folder / "predictions.npz", **(stored | {"logits": np.roll(stored["logits"], 1, axis=1)}))
+
+
+UNREADABLE = {
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[:300]),
+    "empty": lambda file: file.write_bytes(b""),
+    "no logits": lambda file: np.savez(file, labels=np.arange(3)),
+    "whole numbers": lambda file: np.savez(file, logits=np.eye(3, dtype=int), labels=np.arange(3)),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "a pipe": lambda file: (file.unlink(), os.mkfifo(file)),
+}
+
+
+@pytest.mark.parametrize("damage", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_run_with_unreadable_predictions_is_named_and_left_out(study: Path, damage: Callable[[Path], object]) -> None:
+    damage(run_folder(study) / "predictions.npz")
+    loaded = load(study)
+    assert len(loaded.runs) == 5
+    (row,) = loaded.unfinished.to_dict("records")
+    assert row["status"] == "damaged"
+    assert row["reason"].startswith("predictions.npz: expected a run's predictions, got ")
+
+
+def test_a_run_without_predictions_is_kept_and_named(study: Path) -> None:
+    (run_folder(study) / "predictions.npz").unlink()
+    loaded = load(study)
+    assert len(loaded.runs) == 6
+    (place,) = loaded.unverified
+    assert study / place == run_folder(study)
+    ended = CliRunner().invoke(app, ["report", str(study)])
+    assert ended.exit_code == 0, ended.output
+    said = "1 run has no predictions.npz, so the recorded test metrics could not be verified"
+    assert said in ended.stderr
+    assert said in (study / "report/report.html").read_text()
+
+
+def test_what_was_computed_is_remembered_and_computed_again_for_a_changed_file(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    monkeypatch.setattr(
+        "regbench.study.verification.score", lambda *arrays: computed.append(1) or score(*arrays), raising=True
+    )
+    before = load(study).runs
+    assert (len(computed), (study / REMEMBERED).is_file()) == (6, True)
+    assert load(study).runs.equals(before)
+    assert len(computed) == 6
+    folder = run_folder(study)
+    status = (folder / "predictions.npz").stat()
+    change_logits(folder)
+    os.utime(folder / "predictions.npz", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load(study).unfinished["status"].tolist() == ["mismatch"]
+    assert len(computed) == 7
+
+
+def test_a_changed_result_is_found_although_its_predictions_are_remembered(study: Path) -> None:
+    load(study)
+    record(run_folder(study), test_loss=0.4)
+    assert load(study).unfinished["status"].tolist() == ["mismatch"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 2, "runs": {}}', '{"version": 1, "runs": {"a": 1}}'])
+def test_a_damaged_memory_is_written_again(study: Path, content: str) -> None:
+    load(study)
+    remembered = (study / REMEMBERED).read_text()
+    (study / REMEMBERED).write_text(content)
+    assert load(study).unfinished.empty
+    assert (study / REMEMBERED).read_text() == remembered
+
+
+def test_a_memory_from_elsewhere_is_not_believed(study: Path) -> None:
+    load(study)
+    folder = run_folder(study)
+    accuracy = recorded(folder)["test/acc"]
+    forged = (study / REMEMBERED).read_text().replace(f'"acc":{accuracy}', '"acc":0.5')
+    (folder / "predictions.npz").write_bytes(
+        (folder / "predictions.npz").read_bytes()
+    )  # as a copy has times of its own
+    (study / REMEMBERED).write_text(forged)
+    record(folder, test_acc=0.5, gap=recorded(folder)["train/acc"] - 0.5)
+    assert "mismatch" in load(study).unfinished["status"].tolist()
+
+
+def test_a_folder_that_cannot_be_written_is_verified_all_the_same(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr("regbench.study.verification.write_text", refuse)
+    record(run_folder(study), test_loss=0.4)
+    assert load(study).unfinished["status"].tolist() == ["mismatch"]
+    assert not (study / REMEMBERED).exists()
+
+
+def test_a_single_runs_folder_gets_no_memory(study: Path) -> None:
+    folder = run_folder(study)
+    assert len(load(folder).runs) == 1
+    assert not list(study.rglob(REMEMBERED))
+
+
+def test_the_report_lists_what_it_leaves_out_and_ends_with_status_1(study: Path) -> None:
+    record(run_folder(study), test_loss=0.4)
+    ended = CliRunner().invoke(app, ["report", str(study)])
+    assert ended.exit_code == 1
+    (line,) = [line for line in ended.stderr.splitlines() if "left out" in line]
+    assert line.startswith("left out (mismatch) fashion_mnist-lenet5/dropout-")
+    assert "/seed1: results.json: test/loss is 0.4, but predictions.npz gives" in line
+    assert "1 mismatch" in (study / "report/report.html").read_text()
+
+
+def test_the_report_on_a_single_run_with_wrong_numbers_ends_with_status_1(study: Path) -> None:
+    folder = run_folder(study)
+    record(folder, test_loss=0.4)
+    ended = CliRunner().invoke(app, ["report", str(folder)])
+    assert ended.exit_code == 1
+    assert "left out (mismatch) seed1: results.json: test/loss is 0.4" in ended.stderr
+    assert "This run cannot be relied on, its status is mismatch" in (folder / "report/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("failed", 1), ("diverged", 1), ("interrupted", 0), ("running", 0), ("missing", 0)]
+)
+def test_a_half_finished_study_is_no_error_and_a_failed_run_is(tmp_path: Path, status: str, expected: int) -> None:
+    study = write_study(tmp_path / "study", {"none": 0.9, "dropout": 0.9}, range(2), status={("dropout", 1): status})
+    ended = CliRunner().invoke(app, ["report", str(study)])
+    assert ended.exit_code == expected
+    assert ended.stderr.count("left out") == 1
+
+
+def test_of_many_runs_left_out_twenty_are_listed_and_the_rest_counted(tmp_path: Path) -> None:
+    states = {("none", seed): "interrupted" for seed in range(24)} | {("none", 24): "failed"}
+    study = write_study(tmp_path / "study", {"none": 0.9}, range(26), epochs=1, status=states)
+    ended = CliRunner().invoke(app, ["report", str(study)])
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith("left out (failed)")
+    assert lines[-1] == "… and 5 more; results.csv and the page list all"
+
+
+def test_a_run_without_validation_has_none_to_compare(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "study", val_size=0)
+    assert load(tmp_path / "study").unfinished.empty
+    record(folder, val_acc=0.9)
+    assert load(tmp_path / "study").unfinished["status"].tolist() == ["mismatch"]

@@ -1,0 +1,180 @@
+"""The published numbers beside ours: the page's tables, and the verdicts on claims."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tools.published import claims
+from tools.published.__main__ import fill
+from tools.published.claims import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, gain_shrinks
+from tools.published.tables import VALUES, Value, budgets, causes, nearest, online, picked, tables
+
+from regbench.config.composing import CONFIGS
+from regbench.study import Study, load
+from regbench.study.comparisons import comparisons
+from regbench.study.report.tables import write_tables
+from tests.conftest import ROOT
+from tests.study.synthetic import write_study
+
+FOLDER = ROOT / "docs/published"
+LEVELS = {"none": 0.890, "batchnorm": 0.92, "dropout": 0.87, "weight_decay": 0.90}
+
+
+def study_of(path: Path, levels: dict[str, float] = LEVELS, noise: float = 0.001) -> Study:
+    return load(write_study(path, levels, range(5), epochs=12, noise=noise, val_size=0, track_test=True))
+
+
+def with_test_curves(study: Study, curves: dict[str, list[float]]) -> Study:
+    """Give each setting's runs the same test curve, moved a little by seed and epoch."""
+    history = study.history.copy()
+    noise = np.random.default_rng(0).normal(scale=1e-5, size=len(history))
+    history["test/acc"] = [
+        curves[label][epoch] for label, epoch in zip(history["label"], history["epoch"], strict=True)
+    ]
+    history["test/acc"] += noise
+    return replace(study, history=history)
+
+
+def verdict(text: str, study: Study) -> str:
+    (claim,) = (each for each in claims.CLAIMS if each.text == text)
+    return claim.judge(study)[0]
+
+
+@pytest.mark.parametrize("name", ["docs/published.md", "README.md"])
+def test_the_committed_pages_show_what_the_committed_results_say(name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    assert fill(page, tables(FOLDER)) == page
+
+
+def test_r1_is_run_with_the_searched_value_whose_train_accuracy_is_nearest() -> None:
+    values = pd.read_csv(FOLDER / VALUES)
+    for technique in ("dropout", "weight_decay", "batchnorm"):
+        search = load(FOLDER / f"r1_search_{technique}")
+        wanted = values.query("report == 'R1' and setting == @technique and metric == 'train/acc'")["published"].item()
+        runs = search.runs
+        chosen = runs.loc[runs["label"] == nearest(search, wanted), "config_hash"].item()
+        assert set(load(FOLDER / R1).runs.query("setting == @technique")["config_hash"]) == {chosen}
+
+
+def test_every_study_with_published_numbers_has_an_experiment() -> None:
+    studies = {path.stem for path in (CONFIGS / "experiment/published").glob("*.yaml")}
+    assert set(pd.read_csv(FOLDER / VALUES)["study"]) | {claim.study for claim in claims.CLAIMS} <= studies
+
+
+def test_a_published_value_is_inside_or_outside_the_interval_of_one_run(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "runs" / R1)
+    write_tables(study, comparisons(study), tmp_path / "page" / R1, 0.003)
+    accuracies = 100 * study.runs.loc[study.runs["setting"] == "none", "test/acc"]
+    # 2.776 is Student's t with 4 degrees of freedom, 97.5 %.
+    half = 2.7764 * accuracies.std() * np.sqrt(1 + 1 / 5)
+    mean = accuracies.mean()
+    values = [mean - 1.02 * half, mean - 0.98 * half, mean + 0.98 * half, mean + 1.02 * half]
+    rows = [f"R9,{R1},none,test/acc,{value}" for value in values]
+    rows += [f"R5,{R5},none,test/loss,0.0363"]
+    rows += [f"R1,{R1},{setting},{metric},90" for setting in LEVELS for metric in ("train/acc", "test/acc")]
+    (tmp_path / "page/values.csv").write_text("\n".join(["report,study,setting,metric,published", *rows]))
+    found = tables(tmp_path / "page")
+    numbers = found["numbers"].splitlines()[2:]
+    assert [line.split(" | ")[-1].strip(" |*") for line in numbers[:4]] == ["outside", "inside", "inside", "outside"]
+    assert f"{mean:.2f} ± {accuracies.std():.2f} (5) | {mean - half:.2f} to {mean + half:.2f}" in numbers[0]
+    assert numbers[4].endswith("| 0.0363 | not run yet | – | – |")
+    (summary,) = (line for line in found["r1"].splitlines() if line.startswith("| dropout"))
+    assert "(90.00) |" in summary
+    assert summary.endswith("| worse |")
+    assert found["search-dropout"] == "Not run yet."
+    assert "| R5 | The MLP has 15,830 parameters | **not run yet** | – |" in found["claims"]
+
+
+def test_a_page_and_its_tables_must_fit() -> None:
+    page = "a\n<!-- table: one -->\nold\n<!-- end -->\nb\n"
+    assert fill(page, {"one": "new"}) == "a\n<!-- table: one -->\nnew\n<!-- end -->\nb\n"
+    with pytest.raises(ValueError, match="expected one of the tables two, got a place for one"):
+        fill(page, {"two": "new"})
+    with pytest.raises(ValueError, match="expected a place such as"):
+        fill("a\n", {"two": "new"})
+
+
+def test_the_budget_is_the_epoch_whose_mean_train_accuracy_is_nearest(tmp_path: Path) -> None:
+    study = with_test_curves(study_of(tmp_path / "study", {"none": 0.9}), {"none": [0.5 + 0.02 * k for k in range(12)]})
+    history = study.history.assign(**{"train/acc_online": 0.6 + 0.03 * study.history["epoch"], "probe/acc": 0.71})
+    published = [Value("R2", R1, "none", "train/acc", 71.0), Value("R2", R1, "none", "test/acc", 60.0)]
+    assert budgets(replace(study, history=history), published).splitlines()[2] == (
+        "| none | 71.00, 60.00 | 72.00, 5 | 58.00 ± 0.00 |"
+    )
+
+
+def test_picking_the_epoch_on_the_test_set_reports_the_top_of_each_curve(tmp_path: Path) -> None:
+    curve = [0.80, 0.86, *[0.80] * 9, 0.84]
+    study = with_test_curves(study_of(tmp_path / "study", {"none": 0.9}), {"none": curve})
+    assert picked(study).splitlines()[2] == "| none | 84.00 ± 0.00 | 86.00 ± 0.00 | 2.00 ± 0.00 |"
+
+
+def test_a_cause_has_its_own_interval_for_each_value_that_it_tries(tmp_path: Path) -> None:
+    base = study_of(tmp_path / "base", {"dropout": 0.9})
+    rates = base.runs["seed"].map(lambda seed: 5e-4 if seed < 2 else 2e-3)
+    losses = [0.030, 0.032, 0.040, 0.041, 0.042]
+    tried = replace(base, runs=base.runs.assign(**{"config/optimizer.lr": rates, "test/loss": losses}))
+    found = causes({R5: base, "r5_cause_rate": tried}, [Value("R5", R5, "dropout", "test/loss", 0.0309)]).splitlines()
+    # t is 12.7 with one degree of freedom and 4.30 with two: 0.031 ± 0.022 and 0.041 ± 0.005.
+    assert found[2] == "| published | 1 | 0.0309 |"
+    assert found[3].startswith("| as assumed | 5 | ")
+    assert found[4] == "| rate 0.0005 | 2 | 0.0310 ± 0.0014, inside |"
+    assert found[5] == "| rate 0.002 | 3 | 0.0410 ± 0.0010, **outside** |"
+
+
+def test_accuracy_counted_while_training_is_the_last_epochs(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "study", {"none": 0.9})
+    counted = 0.7 + 0.01 * study.history["epoch"] + 0.002 * study.history["seed"]  # 81.0 to 81.8 % in the last epoch
+    study = replace(study, history=study.history.assign(**{"train/acc_online": counted}))
+    after = 100 * study.runs["train/acc"]
+    shown = f"{after.mean():.2f} ± {after.std():.2f} | 81.40 ± 0.32 | 80.44 to 82.36"
+    for published, place in ((82.3, "inside"), (82.4, "**outside**")):
+        row = Value("R2", R1, "none", "train/acc", published)
+        assert online(study, [row]).splitlines()[2] == f"| none | {published:.2f} | {shown} | {place} |"
+
+
+def test_a_claim_of_rank_holds_fails_or_stays_open(tmp_path: Path) -> None:
+    best, worst = "Batch norm is best, on train and on test data", "Dropout is worst, on train and on test data"
+    clear = study_of(tmp_path / "clear")
+    assert verdict(best, clear) == verdict(worst, clear) == HOLDS
+    assert verdict("Dropout is below the baseline on test data", clear) == HOLDS
+    turned = study_of(tmp_path / "turned", {**LEVELS, "batchnorm": 0.87, "dropout": 0.92})
+    assert verdict(best, turned) == verdict(worst, turned) == FAILS
+    assert verdict("Dropout is below the baseline on test data", turned) == FAILS
+    noisy = study_of(tmp_path / "noisy", dict.fromkeys(LEVELS, 0.89), noise=0.02)
+    assert verdict("Weight decay is above the baseline on test data", noisy) == OPEN
+
+
+def test_a_claim_of_a_count_is_held_against_the_network(tmp_path: Path) -> None:
+    study = study_of(tmp_path / R5_MLP, {"none": 0.9})
+    (claim,) = (each for each in claims.CLAIMS if each.text == "The MLP has 15,830 parameters")
+    for count, expected in ((15_830, HOLDS), (15_910, FAILS)):
+        counted = replace(study, runs=study.runs.assign(parameters=count))
+        assert claim.judge(counted) == (expected, f"The network as stated has {count:,}.")
+
+
+def test_the_best_epoch_is_the_top_of_each_runs_test_curve(tmp_path: Path) -> None:
+    rising = [0.80 + 0.005 * epoch for epoch in range(12)]
+    early = [0.85 if epoch == 2 else 0.80 for epoch in range(12)]
+    study = study_of(tmp_path / "study")
+    found = best_earlier(
+        with_test_curves(study, {**dict.fromkeys(LEVELS, rising), "weight_decay": early}), "weight_decay"
+    )
+    assert (
+        found[1] == "Best epoch by the test curve: weight_decay 3 ± 0, batchnorm 12 ± 0, dropout 12 ± 0, none 12 ± 0."
+    )
+
+
+@pytest.mark.parametrize(("last", "expected"), [(0.01, HOLDS), (0.05, FAILS)])
+def test_a_gain_shrinks_where_the_lead_after_ten_epochs_is_the_larger(
+    last: float, expected: str, tmp_path: Path
+) -> None:
+    flat = [0.80] * 12
+    lead = [0.83] * 10 + [0.82, 0.80 + last]
+    study = with_test_curves(study_of(tmp_path / "study"), {**dict.fromkeys(LEVELS, flat), "batchnorm": lead})
+    judged, evidence = gain_shrinks(study, "batchnorm")
+    assert judged == expected
+    assert evidence.startswith("Lead in points after so many epochs: 5: +3.00, 10: +3.00. From 10 to 12 it changes by ")
+    assert f"changes by {'−2.00' if last < 0.03 else '+2.00'} (" in evidence

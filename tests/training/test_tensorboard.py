@@ -1,0 +1,63 @@
+"""What TensorBoard shows, read back from the event files and by TensorBoard's own HParams backend."""
+
+import pytest
+from tensorboard.backend.event_processing import plugin_event_multiplexer
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+from regbench.config import compose
+from regbench.runs.run import run
+
+SETTINGS = ("none", "dropout", "weight_decay", "[batchnorm,dropout]")
+
+
+@pytest.fixture(scope="module")
+def multiplexer(tmp_path_factory: pytest.TempPathFactory) -> plugin_event_multiplexer.EventMultiplexer:
+    folder = tmp_path_factory.mktemp("sweep")
+    for setting in SETTINGS:
+        quick = ["dataset=digits", "trainer.max_epochs=2", "dataset.train_size=100", "threads=1"]
+        if setting == "dropout":
+            quick.append("dataset.val_size=0")
+        run(folder / setting / "seed0", compose([*quick, f"regularizer={setting}"]), [])
+    found = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(folder))
+    found.Reload()
+    return found
+
+
+def test_every_run_shows_its_scalars_by_epoch(multiplexer: plugin_event_multiplexer.EventMultiplexer) -> None:
+    runs = [name for name in multiplexer.Runs() if name.endswith("tensorboard")]
+    assert len(runs) == len(SETTINGS)
+    for name in runs:
+        scalars = multiplexer.GetAccumulator(name)
+        for tag in ("train/objective", "probe/loss", "probe/acc", "lr"):
+            assert [event.step for event in scalars.Tensors(tag)] == [1, 2]
+
+
+def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
+    multiplexer: plugin_event_multiplexer.EventMultiplexer,
+) -> None:
+    provider = MultiplexerDataProvider(multiplexer, "sweep")
+    context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    request = RequestContext()
+    metadata = context.hparams_metadata(request, "")
+    known = context.hparams_from_data_provider(request, "", limit=100)
+    experiment = context.experiment_from_metadata(request, "", True, metadata, known)
+    metrics = [info.name for info in experiment.metric_infos]
+    assert {metric.tag for metric in metrics} >= {"chosen/test/acc", "chosen/val/acc", "chosen/gap", "chosen/epoch"}
+    asked = api_pb2.ListSessionGroupsRequest(
+        start_index=0,
+        slice_size=100,
+        allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_RUNNING],
+        col_params=[api_pb2.ColParams(metric=metric) for metric in metrics],
+    )
+    groups = list_session_groups.Handler(request, context, "", asked).run().session_groups
+    assert len(groups) == len(SETTINGS)
+    settings = set()
+    for group in groups:
+        settings.add(group.hparams["setting"].string_value)
+        values = {value.name.tag: value.value for value in group.metric_values}
+        assert 0 < values["chosen/test/acc"] <= 1
+        assert set(group.hparams) >= {"dataset", "model", "setting", "strengths", "seed", "learning_rate", "batch_size"}
+    assert settings == {"none", "dropout", "weight_decay", "batchnorm+dropout"}

@@ -1,0 +1,1 @@
+"""Writes pages of this repository; not installed."""
