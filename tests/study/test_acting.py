@@ -55,8 +55,8 @@ def test_a_setting_whose_techniques_did_nothing_gets_no_verdict(folder: Path, tm
     assert found["dropout"].verdict == "did not act"
     assert found["dropout"].sentence.startswith("dropout did not act, so there is nothing to compare: ")
     assert found["dropout"].mean == alone["dropout"].mean
-    # Holm's family is the settings that are compared.
-    assert found["batchnorm"].p_holm == found["batchnorm"].p == alone["batchnorm"].p
+    # The family is the settings that are compared.
+    assert found["batchnorm"].p_adjusted == found["batchnorm"].p == alone["batchnorm"].p
     page, lines = write_report(study, tmp_path / "report")
     assert any("∅ dropout did not act" in line for line in lines)
     assert "dropout did not act" in page.read_text()

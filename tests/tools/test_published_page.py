@@ -65,7 +65,7 @@ def test_every_study_with_published_numbers_has_an_experiment() -> None:
 
 def test_a_published_value_is_inside_or_outside_the_interval_of_one_run(tmp_path: Path) -> None:
     study = study_of(tmp_path / "runs" / R1)
-    write_tables(study, comparisons(study), tmp_path / "page" / R1, 0.003)
+    write_tables(study, comparisons(study), tmp_path / "page" / R1)
     accuracies = 100 * study.runs.loc[study.runs["setting"] == "none", "test/acc"]
     # 2.776 is Student's t with 4 degrees of freedom, 97.5 %.
     half = 2.7764 * accuracies.std() * np.sqrt(1 + 1 / 5)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from regbench.study import Study
 from regbench.study.comparisons import comparisons
 from regbench.study.formatting import interval, mean_sd_of, points
-from regbench.study.statistics import ALIKE, BETTER, WORSE, Difference, compare, judge
-from regbench.study.statistics.hypothesis_tests import from_pairs
+from regbench.study.statistics import BETTER, EQUIVALENT, WORSE, Difference, compare, judge
+from regbench.study.statistics.evidence import from_pairs
 
 R1, R4, R5, R5_MLP = "r1_lenet5_fashion_mnist", "r4_lenet5_mnist", "r5_lenet5_mnist", "r5_mlp_mnist"
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
@@ -126,7 +126,7 @@ def _all_are(differences: Sequence[Difference], wanted: str) -> str:
     verdicts = {each.verdict for each in differences}
     if verdicts == {wanted}:
         return HOLDS
-    return FAILS if verdicts & {opposite, ALIKE} else OPEN
+    return FAILS if verdicts & {opposite, EQUIVALENT} else OPEN
 
 
 def _joint(verdicts: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ class Comparison:
         runs: The family's rows of `Study.runs`.
         history: The family's rows of `Study.history`.
         where: The other values that tell this family from the study's others, by column of `runs`.
+        margin: The smallest difference in accuracy that matters, a fraction.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Comparison:
     runs: pd.DataFrame
     history: pd.DataFrame
     where: dict[str, Any] = field(default_factory=dict)
+    margin: float = 0.003
 
 
 def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:

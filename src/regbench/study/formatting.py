@@ -63,8 +63,9 @@ def config_value(value: Any) -> str:
 
 
 def _bound(value: float, metric: str) -> str:
-    """An end of an interval; one that stands open at 0 is written as such."""
-    if value and abs(value) < 1e-300:
+    """An end of an interval; one that would be rounded to 0 keeps its side of it."""
+    scale, digits = (100, 2) if metric.endswith(_IN_POINTS) else (1, 4)
+    if value and not round(scale * value, digits):
         return "just above 0" if value > 0 else "just below 0"
     return amount(value, metric).removesuffix(" points")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from regbench.study.statistics import Difference, compare, judge
-from regbench.study.statistics.hypothesis_tests import from_pairs
+from regbench.study.statistics.evidence import from_pairs
 from regbench.study.statistics.intervals import binomial_error, prediction_interval
 from tests.study.statistics.examples import ACCURACIES, family
 
@@ -17,20 +17,15 @@ def test_the_interval_of_a_lone_setting_is_scipys() -> None:
     (difference,) = compare(family({name: ACCURACIES[name] for name in ("none", "dropout")}))
     reference = stats.ttest_rel(ACCURACIES["dropout"], ACCURACIES["none"]).confidence_interval(0.95)
     assert (difference.low, difference.high) == pytest.approx((reference.low, reference.high))
-    assert difference.p_holm == pytest.approx(difference.p)
+    assert difference.p_adjusted == pytest.approx(difference.p)
 
 
-def test_intervals_follow_from_the_step_at_which_holm_stopped() -> None:
-    differences = {difference.label: difference for difference in compare(family(ACCURACIES))}
-    assert [differences[label].verdict for label in ("batchnorm", "dropout")] == ["better", "worse"]
-    # Two of three are decided: the third is alone at level alpha, the decided ones at the extra level over three.
-    for label, level in {"weight_decay": 0.05, "batchnorm": 0.02 / 3, "dropout": 0.02 / 3}.items():
-        reference = stats.ttest_rel(ACCURACIES[label], ACCURACIES["none"]).confidence_interval(1 - level)
-        shown = differences[label]
-        low, high = reference.low, reference.high
-        if shown.verdict == "worse":
-            high = min(high, 0.0)
-        assert (shown.low, shown.high) == pytest.approx((low, high))
+def test_three_settings_share_the_error_whatever_their_verdicts() -> None:
+    for difference in compare(family(ACCURACIES)):
+        reference = stats.ttest_rel(ACCURACIES[difference.label], ACCURACIES["none"])
+        bounds = reference.confidence_interval(1 - 0.05 / 3)
+        assert (difference.low, difference.high) == pytest.approx((bounds.low, bounds.high))
+        assert difference.p_adjusted == pytest.approx(min(1, 3 * reference.pvalue))
 
 
 def test_the_prediction_interval_of_a_known_case() -> None:
@@ -51,23 +46,28 @@ def test_the_prediction_interval_holds_one_run_more_as_often_as_claimed() -> Non
 accuracies = st.lists(st.floats(0.5, 1.0, width=32), min_size=2, max_size=8)
 
 
-@given(st.lists(accuracies, min_size=1, max_size=5), st.floats(-0.05, 0.05))
-def test_an_interval_excludes_zero_just_where_holm_decides(arms: list[list[float]], shift: float) -> None:
+@given(st.lists(accuracies, min_size=1, max_size=5), st.floats(-0.05, 0.05), st.floats(1e-4, 0.1), st.booleans())
+def test_no_verdict_contradicts_its_interval(
+    arms: list[list[float]], shift: float, margin: float, of_loss: bool
+) -> None:
     n = min(map(len, arms))
     noise = np.random.default_rng(0).normal(0, 1e-3, size=(len(arms), n))
     evidence = {
         f"setting {number}": from_pairs(np.array(arm[:n]) + noise[number], np.array(arms[0][:n]) - shift * number)
         for number, arm in enumerate(arms)
     }
-    for difference in judge(evidence, "none"):
+    for difference in judge(evidence, "none", "test/loss" if of_loss else "test/acc", margin):
         if math.isnan(difference.p):
-            assert math.isnan(difference.low)
+            assert (difference.verdict, math.isnan(difference.low)) == ("too few seeds", True)
             continue
-        decided = difference.verdict in {"better", "worse"}
-        assert decided == (difference.p_holm < 0.05)
-        assert decided == (difference.low > 0 or difference.high < 0)
+        above, below = difference.low > 0, difference.high < 0
+        inside = -margin < difference.low and difference.high < margin
+        assert (above or below) == (difference.p_adjusted < 0.05) == (difference.verdict in {"better", "worse"})
+        assert (difference.verdict == "better") == (below if of_loss else above)
+        assert (difference.verdict == "equivalent") == (inside and not above and not below)
+        assert (difference.verdict == "undecided") == (not inside and not above and not below)
         assert difference.low <= difference.mean <= difference.high
-        assert difference.p <= difference.p_holm
+        assert difference.within_margin == inside
 
 
 def studies(effects: Sequence[float], seeds: int, count: int, seed: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_where_nothing_differs_a_false_verdict_is_as_rare_as_claimed(settings: i
     )
     # At most 5 % within the sampling error of 1,000 studies; and not so rare that the procedure only looks careful.
     assert stats.binomtest(false, 1000, 0.05, alternative="greater").pvalue > 0.05, f"{false} of 1,000"
-    assert false >= 20
+    assert false >= 15
 
 
 EFFECTS = {
@@ -113,7 +113,9 @@ def test_known_differences_are_covered_together(effects: list[float], seeds: int
         )
         for study in studies(effects, seeds, 1000, seed=seeds)
     )
-    assert 930 <= covered <= 970, f"{covered} of 1,000"
+    # At least 95 % within the sampling error of 1,000 studies, and not much more: the settings share their baseline.
+    assert stats.binomtest(covered, 1000, 0.95, alternative="less").pvalue > 0.05, f"{covered} of 1,000"
+    assert covered <= 980
 
 
 def test_the_test_sets_own_error_is_binomial() -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,16 +60,50 @@ def test_two_runs_of_one_seed_count_once() -> None:
     assert compare(doubled)[0] == once
 
 
-def test_a_small_difference_that_would_have_shown_is_not_distinguishable() -> None:
-    (difference,) = compare(family({name: ACCURACIES[name] for name in ("none", "weight_decay")}), margin=0.003)
-    assert difference.detectable < 0.003
-    assert difference.verdict == "not distinguishable"
-    assert difference.low < 0 < difference.high
+def test_a_setting_is_equivalent_where_two_one_sided_tests_say_so() -> None:
+    pair = family({name: ACCURACIES[name] for name in ("none", "weight_decay")})
+    apart = np.subtract(ACCURACIES["weight_decay"], ACCURACIES["none"])
+    for margin in (0.0012, 0.0020):
+        (difference,) = compare(pair, margin=margin)
+        larger_p = max(
+            stats.ttest_1samp(apart, -margin, alternative="greater").pvalue,
+            stats.ttest_1samp(apart, margin, alternative="less").pvalue,
+        )
+        assert (difference.verdict == "equivalent") == (larger_p < 0.025)
+        assert difference.low < 0 < difference.high
+    assert difference.verdict == "equivalent"
+    assert f"equivalent to none within ±{100 * margin:.2f} points" in difference.sentence
+
+
+def test_a_difference_too_small_to_matter_is_called_so() -> None:
+    (difference,) = compare(family({name: ACCURACIES[name] for name in ("none", "batchnorm")}), margin=0.02)
+    assert (difference.verdict, difference.within_margin) == ("better", True)
+    assert difference.sentence.startswith("batchnorm is better than none by less than 2.00 points: ")
+
+
+def test_an_undecided_setting_tells_where_it_leans_and_what_is_ruled_out() -> None:
+    values = {"none": [0.90, 0.91, 0.92, 0.93], "dropout": [0.899, 0.908, 0.920, 0.927]}
+    (difference,) = compare(family(values), margin=0.001)
+    assert (difference.verdict, difference.leaning) == ("undecided", "worse")
+    assert difference.sentence.startswith("dropout beside none is undecided, leaning to worse: ")
+    assert "a gain of 0.10 points is ruled out" in difference.sentence
+    assert "a loss of" not in difference.sentence
+    (balanced,) = compare(family({"none": [0.90, 0.91, 0.92], "dropout": [0.91, 0.90, 0.92]}))
+    assert (balanced.verdict, balanced.leaning) == ("undecided", "")
+
+
+def test_the_familys_own_margin_is_for_accuracies_alone() -> None:
+    pair = family({name: ACCURACIES[name] for name in ("none", "weight_decay")})
+    (wide,) = compare(replace(pair, margin=0.01))
+    assert (wide.verdict, wide.margin) == ("equivalent", 0.01)
+    (loss,) = compare(replace(pair, margin=10.0), "test/loss")
+    assert (loss.verdict, math.isnan(loss.margin)) == ("undecided", True)
 
 
 def test_verdicts_on_a_loss_turn_around() -> None:
-    by_loss = compare(family(ACCURACIES), "test/loss")
-    assert [difference.verdict for difference in by_loss][:2] == ["better", "worse"]
+    by_loss = compare(family({name: ACCURACIES[name] for name in ("none", "batchnorm")}), "test/loss")
+    worse = compare(family({name: ACCURACIES[name] for name in ("none", "dropout")}), "test/loss")[0]
+    assert [by_loss[0].verdict, worse.verdict] == ["better", "worse"]
     assert by_loss[0].mean < 0
     assert by_loss[0].p_beats == 1.0
 
@@ -95,10 +130,10 @@ def test_coarse_accuracies_that_all_differ_alike_decide_nothing() -> None:
     assert "no spread" in difference.sentence
 
 
-def test_identical_runs_are_not_distinguishable() -> None:
+def test_identical_accuracies_decide_nothing_either() -> None:
     (difference,) = compare(family({"none": [0.90, 0.91, 0.92], "dropout": [0.90, 0.91, 0.92]}))
-    assert (difference.verdict, difference.p, difference.low, difference.high) == ("not distinguishable", 1.0, 0.0, 0.0)
-    assert difference.sentence.endswith("is not distinguishable from none: the same test accuracy on all 3 seeds.")
+    assert (difference.verdict, difference.mean, math.isnan(difference.low)) == ("too few seeds", 0.0, True)
+    assert "the same test accuracy on all 3 seeds, so no spread is known" in difference.sentence
 
 
 def test_a_family_without_its_baseline_has_no_differences() -> None:

@@ -54,8 +54,9 @@ def forest_plot(
         axes.set_xlabel(f"test accuracy minus that of {shorten(baseline, 24)}, points")
         axes.set_title(shorten(title, 48) or "Difference from the baseline")
         caption = (
-            f"Mean difference in test accuracy from {baseline}, with intervals that hold for all settings at once; the "
-            f"shaded band is ±{100 * margin:g} points."
+            f"Mean difference in test accuracy from {baseline}, with intervals that hold for all settings at once. The "
+            f"shaded band is the margin, ±{100 * margin:g} points: a setting is equivalent where its interval lies "
+            "inside the band, and undecided where it holds 0 and leaves the band."
         )
         return render(name, f"{title}: {caption}" if title else caption, figure)
 

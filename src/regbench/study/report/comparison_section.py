@@ -26,8 +26,9 @@ from regbench.study.statistics.intervals import binomial_error
 SIGNS = {
     "better": ("better", "▲"),
     "worse": ("worse", "▼"),
-    "not distinguishable": ("even", "≈"),
-    "too few seeds": ("few", "?"),
+    "equivalent": ("even", "≈"),
+    "undecided": ("few", "?"),
+    "too few seeds": ("few", "…"),
     "did not act": ("few", "∅"),
 }
 _DETAILED = 12
@@ -75,7 +76,7 @@ def settings_table(
     """One row per setting: mean ± standard deviation of its runs, and its difference from the baseline."""
     by_label = {each.label: each for each in differences}
     heads = ["setting", "n", "test accuracy"]
-    heads += ["difference, 95 % interval", "Holm's p", "beats baseline", "verdict"] if differences else []
+    heads += ["difference, 95 % interval", "adjusted p", "beats baseline", "verdict"] if differences else []
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
     rows = []
     for entry in comparison_table(comparison, differences).to_dict("records"):
@@ -95,8 +96,9 @@ def settings_table(
     )
     if differences:
         note += (
-            " Differences are in points, their intervals simultaneous over the settings of this table. “Beats "
-            "baseline” is the share of seeds on which the setting is ahead."
+            " Differences are in points; their intervals hold with 95 % for all settings of this table together. "
+            "“Beats baseline” is the share of seeds on which the setting is ahead. Equivalent means that the interval "
+            f"lies inside ±{100 * comparison.margin:g} points."
         )
     return Table(comparison.title, heads, rows, note, sortable=True)
 
@@ -116,7 +118,6 @@ def difference_figures(
     comparison: Comparison,
     differences: Sequence[Difference],
     styles: Mapping[str, SettingStyle],
-    margin: float,
     names: FileNames,
     limits: tuple[float, float] | None = None,
 ) -> list[RenderedFigure]:
@@ -125,7 +126,9 @@ def difference_figures(
         return []
     frame = pd.DataFrame([asdict(each) for each in differences])
     title = short_title(comparison) if limits is not None else ""
-    return [forest_plot(names("differences"), frame, styles, str(comparison.baseline), margin, limits, title)]
+    return [
+        forest_plot(names("differences"), frame, styles, str(comparison.baseline), comparison.margin, limits, title)
+    ]
 
 
 def spread_figures(
@@ -228,7 +231,7 @@ def _difference_cells(difference: Difference | None) -> list[Cell]:
     bounds = formatting.interval(difference.low, difference.high)
     between = "" if bounds == formatting.MISSING else f" ({bounds})"
     kind, symbol = SIGNS[difference.verdict]
-    p = difference.p_holm
+    p = difference.p_adjusted
     return [
         Cell(formatting.points(difference.mean) + between, mean, kind),
         Cell(formatting.p_value(p), p if np.isfinite(p) else ""),

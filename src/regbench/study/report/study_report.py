@@ -38,7 +38,7 @@ _FULL_FAMILIES = 4
 
 
 def write_report(
-    study: Study, out: Path, baseline: str = "none", margin: float = 0.003, command: str = ""
+    study: Study, out: Path, baseline: str = "none", margin: float | None = None, command: str = ""
 ) -> tuple[Path, list[str]]:
     """Write tables, figures and ``report.html`` into ``out``.
 
@@ -48,19 +48,21 @@ def write_report(
         study: What was loaded; half-finished studies are reported and say so.
         out: The report's folder, made where missing.
         baseline: The label that the others are compared with.
-        margin: The smallest difference of interest, a fraction.
+        margin: The smallest difference in accuracy that matters, a fraction; each data set's own unless given.
         command: The command that repeats the report.
 
     Returns:
         The page's path, and its verdicts as lines of text.
     """
     families = comparisons(study, baseline)
-    differences = [compare(each, margin=margin) for each in families]
-    write_tables(study, families, out, margin)
+    if margin is not None:
+        families = [replace(each, margin=margin) for each in families]
+    differences = [compare(each) for each in families]
+    write_tables(study, families, out)
     parameters = varied_parameters(study)
     more = [str(label) for parameter in parameters for label in parameter.runs["label"].unique()]
     styles = setting_styles([*(label for each in families for label in each.labels), *more])
-    drawn, told, problems = _families(families, differences, styles, study, margin)
+    drawn, told, problems = _families(families, differences, styles, study)
     varied, picks = parameter_blocks(parameters, styles)
     if picks:
         told.append(Verdicts("Chosen on validation data", picks))
@@ -84,17 +86,16 @@ def _families(
     differences: Sequence[Sequence[Difference]],
     styles: Mapping[str, SettingStyle],
     study: Study,
-    margin: float,
 ) -> tuple[list[Section], list[Verdicts], list[str]]:
     """Every family's figures and verdicts, and the predictions that could not be read."""
     sections, told, problems, forests = [], [], [], []
-    limits = _shared_limits(differences, margin) if len(families) > 1 else None
+    limits = _shared_limits(families, differences) if len(families) > 1 else None
     sampled: set[str] = set()
     for number, (comparison, found) in enumerate(zip(families, differences, strict=True)):
         title = short_title(comparison) if len(families) > 1 else ""
         names = FileNames(f"{number + 1:02d}-{slug(title)}" if title else "")
         predictions: dict[str, Predictions] = {}
-        forest = difference_figures(comparison, found, styles, margin, names, limits)
+        forest = difference_figures(comparison, found, styles, names, limits)
         spread = spread_figures(comparison, styles, names)
         if limits is None:
             blocks = [Block("Differences, seeds and gap", figures=[*forest, *spread])]
@@ -123,8 +124,11 @@ def _families(
     return sections, told, problems
 
 
-def _shared_limits(differences: Sequence[Sequence[Difference]], margin: float) -> tuple[float, float] | None:
+def _shared_limits(
+    families: Sequence[Comparison], differences: Sequence[Sequence[Difference]]
+) -> tuple[float, float] | None:
     """One axis for the differences of all families, so that they can be read side by side."""
+    margin = max(each.margin for each in families)
     ends = [100 * end for found in differences for each in found for end in (each.low, each.high, each.mean)]
     finite = [end for end in [*ends, -100 * margin, 100 * margin] if np.isfinite(end)]
     if not ends:
@@ -166,7 +170,7 @@ def _side_by_side(
         rows.append(row)
     note = (
         "Test accuracy in percent, and the difference from the baseline of the same column in points: "
-        "▲ better, ▼ worse, ≈ not distinguishable, ? too few seeds, ∅ did not act."
+        "▲ better, ▼ worse, ≈ equivalent within the margin, ? undecided, … too few seeds, ∅ did not act."
     )
     return Table(
         "Side by side",

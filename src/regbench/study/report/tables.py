@@ -16,7 +16,10 @@ from regbench.study.settings import CODES, NOT_COMPARED, flatten
 from regbench.study.statistics import Difference, compare
 
 _SPREAD = ["train/acc", "val/acc", "test/acc", "test/loss", "test/ece", "gap", "best_epoch", "seconds/total"]
-_VERDICT = ["n", "mean", "low", "high", "p", "p_holm", "p_permutation", "p_beats", "detectable", "seeds_needed"]
+_VERDICT = [
+    *("n", "mean", "low", "high", "margin", "p", "p_adjusted", "p_permutation", "p_beats", "detectable"),
+    "seeds_needed",
+]
 # Heavy or no choice of the experiment, so not worth a column in every row.
 _NOT_IN_CSV = {*NOT_COMPARED, "dataset.classes"}
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -48,14 +51,14 @@ def comparison_table(comparison: Comparison, differences: Sequence[Difference]) 
     return pd.DataFrame(rows)
 
 
-def write_tables(study: Study, comparisons: Sequence[Comparison], out: Path, margin: float = 0.003) -> None:
+def write_tables(study: Study, comparisons: Sequence[Comparison], out: Path) -> None:
     """Write `results.csv`, `history.csv` and `comparison.csv`, `.md` and `.tex` into `out`, each in one step.
 
     `results.csv` has one row per run, the unfinished ones with their status and reason, and every value of the
     configuration, so that `load` reads the same study from it and several studies can be set beside each other.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tables = [(family, comparison_table(family, compare(family, margin=margin))) for family in comparisons]
+    tables = [(family, comparison_table(family, compare(family))) for family in comparisons]
     whole = [table.assign(comparison=family.title) for family, table in tables]
     joined = pd.concat(whole, ignore_index=True) if whole else pd.DataFrame(columns=["comparison", "label"])
     joined.insert(0, "comparison", joined.pop("comparison"))
@@ -138,7 +141,7 @@ def _readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         "time, s",
         "difference, points",
         "simultaneous 95 % interval",
-        "Holm's p",
+        "adjusted p",
         "verdict",
     ]
     rows = []
@@ -149,7 +152,7 @@ def _readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         cells += [_mean(row, name, 100) for name in ("test/ece", "gap")]
         cells += [_mean(row, "best_epoch", digits=1), f"{row['parameters']:,}"]
         cells += [_mean(row, "seconds/total", digits=1)]
-        cells += [points(row["difference"]), interval(row["low"], row["high"]), p_value(row["p_holm"])]
+        cells += [points(row["difference"]), interval(row["low"], row["high"]), p_value(row["p_adjusted"])]
         rows.append([*cells, str(row["verdict"]) or MISSING])
     return header, rows
 
@@ -164,7 +167,8 @@ def _note(family: Comparison) -> str:
         return spread
     return (
         f"{spread} Differences in test accuracy from {family.baseline}, in points, with intervals that hold for all "
-        "settings of this table together; the verdict is by Holm's p."
+        f"settings of this table together with 95 %; the verdict is read off the interval, with a margin of "
+        f"±{100 * family.margin:g} points."
     )
 
 

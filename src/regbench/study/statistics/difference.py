@@ -1,9 +1,11 @@
 """One setting's difference from the baseline, as a report shows it."""
 
+import math
 from dataclasses import dataclass
 
-BETTER, WORSE, ALIKE, TOO_FEW = "better", "worse", "not distinguishable", "too few seeds"
-NOT_ACTING = "did not act"
+BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
+TOO_FEW, NOT_ACTING = "too few seeds", "did not act"
+VERDICTS = (BETTER, WORSE, EQUIVALENT, UNDECIDED, TOO_FEW, NOT_ACTING)
 
 
 @dataclass(frozen=True)
@@ -13,37 +15,79 @@ class Difference:
     Attributes:
         label: The setting.
         baseline: The label that it is compared with.
+        metric: What is compared, a column of the runs such as `test/acc`.
         n: Pairs of runs with the same seed; the smaller number of runs where unpaired.
         mean: Mean difference, setting minus baseline.
         sd: Standard deviation of the paired differences; NaN where unpaired or n < 2.
-        low: Lower end of the interval, simultaneous over the family (see `intervals`); NaN where
-            nothing could be tested.
+        low: Lower end of the interval, simultaneous over the family (see `intervals`); NaN where nothing could be
+            tested.
         high: Its upper end.
+        margin: The smallest difference that matters; NaN for a metric without one.
+        verdict: Read off the interval, see `verdict_of`; `"too few seeds"` where there is none, and `"did not act"`
+            where the setting is the baseline by another name, which is no verdict: nothing is tested then.
         p: Of the two-sided t-test, paired, or Welch's where unpaired.
-        p_holm: `p` after Holm's adjustment over the family; it alone decides.
+        p_adjusted: `p` adjusted for the number of settings by the intervals' method, so that it is below 5 % exactly
+            where the interval excludes 0.
         p_permutation: Exact sign-flip permutation p (unpaired: of the group labels), a check that never decides.
         p_beats: Share of seeds on which the setting beats the baseline, ties half; unpaired: of all pairs of runs.
-        detectable: Smallest true difference that these seeds show with 80 % power at Holm's first step.
+        detectable: Smallest true difference that as many seeds show with 80 % power.
         seeds_needed: Seeds a setting for `detectable` to come down to the margin; None where unknown.
         paired: Whether seeds are shared.
-        verdict: `"better"`, `"worse"`, `"not distinguishable"` or `"too few seeds"`; `"did not act"` where it is the
-            baseline by another name, which is no verdict: nothing is tested then.
         sentence: All that in one sentence.
     """
 
     label: str
     baseline: str
+    metric: str
     n: int
     mean: float
     sd: float
     low: float
     high: float
+    margin: float
+    verdict: str
     p: float
-    p_holm: float
+    p_adjusted: float
     p_permutation: float
     p_beats: float
     detectable: float
     seeds_needed: int | None
     paired: bool
-    verdict: str
     sentence: str
+
+    @property
+    def within_margin(self) -> bool:
+        """Whether the interval lies inside the margin: whatever the difference is, it is too small to matter."""
+        return -self.margin < self.low and self.high < self.margin
+
+    @property
+    def leaning(self) -> str:
+        """`"better"` or `"worse"` for an undecided setting whose interval has 0 in its outer quarter, else nothing."""
+        if self.verdict != UNDECIDED or abs(self.mean) <= (self.high - self.low) / 4:
+            return ""
+        return BETTER if (self.mean > 0) == higher_is_better(self.metric) else WORSE
+
+
+def verdict_of(low: float, high: float, margin: float, higher: bool) -> str:
+    """Read the verdict off an interval.
+
+    Better or worse where it excludes 0, whatever the margin; else equivalent where it lies inside the margin, which is
+    what two one-sided tests at half the interval's level conclude (Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987));
+    else undecided.
+
+    Args:
+        low: The interval's lower end; NaN where there is no interval.
+        high: Its upper end.
+        margin: The smallest difference that matters, above 0; NaN where none is known, so that nothing is equivalent.
+        higher: Whether a higher value of the metric is better.
+    """
+    if math.isnan(low):
+        return TOO_FEW
+    if low > 0 or high < 0:
+        return BETTER if (low > 0) == higher else WORSE
+    return EQUIVALENT if -margin < low and high < margin else UNDECIDED
+
+
+def higher_is_better(metric: str) -> bool:
+    """Tell whether higher values of a metric are better: of accuracies they are; of losses, errors and the gap, not."""
+    return metric.endswith("acc")

@@ -1,17 +1,10 @@
 """Confidence and prediction intervals.
 
-Intervals that agree with Holm's verdicts: Holm's step-down procedure (1979) rejects more than the intervals at
-alpha / m that are usually drawn beside it, so that a setting may be called better while its interval holds 0. The
-region that belongs to it is known (Guilbaud 2008; Strassburger and Bretz 2008): with r of m hypotheses rejected, those
-left have intervals at level alpha / (m - r), the rejected have only their sign, and once all are rejected each has its
-interval at alpha / m. A sign alone tells a reader too little, and Holm has spent all of alpha. So here the rejected
-also get an interval at level `EXTRA` / m, cut at 0 where Holm's decision puts the bound. For one-sided bounds a
-coverage of 1 - alpha - EXTRA = 93 % or more follows by Bonferroni's inequality; for the two-sided intervals used here
-it was simulated, over strong, weak and absent effects, 2 to 4 settings and 5 to 10 seeds: 93.4 to 97 %. Plain
-intervals at alpha / m, cut likewise, fall to 92 %.
+The intervals of a family are t intervals at level alpha / m for its m settings. By Bonferroni's inequality all of them
+hold together with a probability of at least 1 - alpha, whatever the settings share, where the t interval of each holds.
+The adjusted p-value of the same method is min(1, m p): it is below alpha exactly where the interval excludes 0.
 
-Sources: S. Holm, Scand. J. Statist. 6 (1979); O. Guilbaud, Biometrical J. 50 (2008) 678-692; K. Strassburger and
-F. Bretz, Statistics in Medicine 27 (2008) 4914-4927.
+Source: O. J. Dunn, J. Amer. Statist. Assoc. 56 (1961) 52-64.
 """
 
 import math
@@ -20,34 +13,27 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from regbench.study.statistics.hypothesis_tests import ALPHA, Evidence, holm
+from regbench.study.statistics.evidence import Evidence
 
-EXTRA = 0.02
+ALPHA = 0.05
 
 
-def intervals(family: Sequence[Evidence]) -> list[tuple[float, float]]:
-    """Give each difference its simultaneous interval, which excludes 0 just where Holm's p is below alpha.
+def simultaneous(family: Sequence[Evidence], alpha: float = ALPHA) -> list[tuple[float, float]]:
+    """Return each difference's interval; together they miss with a probability of at most alpha.
 
-    The module's docstring has the construction. A bound that the decision alone sets is the smallest number beyond 0:
-    an open end. NaN where nothing was tested.
+    NaN where nothing was tested.
     """
-    decided = holm([evidence.p for evidence in family]) < ALPHA
     m = sum(evidence.is_tested for evidence in family)
-    left = m - int(decided.sum())
-    result = []
-    for evidence, is_decided in zip(family, decided, strict=True):
-        if not evidence.is_tested:
-            result.append((math.nan, math.nan))
-            continue
-        level = ALPHA / left if not is_decided else EXTRA / m if left else ALPHA / m
-        low, high = interval(evidence.mean, evidence.error, evidence.df, level)
-        tiny = float(np.finfo(float).tiny)
-        if is_decided and evidence.mean > 0:
-            low = max(low, tiny)
-        elif is_decided:
-            high = min(high, -tiny)
-        result.append((low, high))
-    return result
+    return [
+        interval(evidence.mean, evidence.error, evidence.df, alpha / m) if evidence.is_tested else (math.nan, math.nan)
+        for evidence in family
+    ]
+
+
+def adjusted(family: Sequence[Evidence]) -> list[float]:
+    """Return each difference's p-value times the number of tests, at most 1; NaN where nothing was tested."""
+    m = sum(evidence.is_tested for evidence in family)
+    return [min(1.0, m * evidence.p) if evidence.is_tested else math.nan for evidence in family]
 
 
 def interval(mean: float, error: float, df: float, level: float) -> tuple[float, float]:

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from scipy import optimize, special
 
-from regbench.study.statistics.hypothesis_tests import ALPHA, Evidence
+from regbench.study.statistics.evidence import Evidence
+from regbench.study.statistics.intervals import ALPHA
 
 POWER = 0.8
 
@@ -13,10 +14,9 @@ _MOST_SEEDS = 10_000
 
 
 def detectable(evidence: Evidence, m: int) -> float:
-    """Smallest true difference that these runs show with 80 % power at Holm's first step.
+    """Smallest true difference that as many runs show with 80 % power at level alpha / m.
 
-    The first step, alpha / m, is the hardest: whatever is seen there is seen at any later one. The spread is taken from
-    the runs themselves, so with few seeds the number is itself uncertain.
+    The spread is taken from the runs themselves, so with few seeds the number is itself uncertain.
     """
     return _noncentrality(evidence.df, ALPHA / m) * evidence.error if evidence.error else evidence.error
 

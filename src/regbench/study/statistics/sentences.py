@@ -1,53 +1,79 @@
 """The verdict on a setting in one sentence, with the evidence for it."""
 
+import math
+
 from regbench.study.formatting import amount, interval, p_value
-from regbench.study.statistics.difference import ALIKE, BETTER, WORSE, Difference
-from regbench.study.statistics.hypothesis_tests import Evidence
+from regbench.study.statistics.difference import BETTER, EQUIVALENT, TOO_FEW, WORSE, Difference, higher_is_better
+from regbench.study.statistics.evidence import Evidence
 
 _WORDS = {"train": "training", "val": "validation", "test": "test", "acc": "accuracy", "ece": "calibration error"}
 
 
-def verdict_sentence(difference: Difference, item: Evidence, metric: str, margin: float) -> str:
+def verdict_sentence(difference: Difference, item: Evidence) -> str:
     """Write what the runs tell of a setting beside the baseline.
 
     Args:
         difference: The numbers and the verdict.
         item: The evidence that they come from.
-        metric: What was compared, such as `test/acc`.
-        margin: The smallest difference that matters, in the metric's unit.
     """
-    label, baseline, n = difference.label, difference.baseline, difference.n
-    seeds = f"{n} seed{'s' if n != 1 else ''}"
-    if not item.is_tested:
-        if n < 2:
-            return f"Too few seeds to compare {label} with {baseline}: {n} of the 2 that a test needs at least."
-        same = amount(item.mean, metric)
-        return f"Too few seeds to compare {label} with {baseline}: all {seeds} differ by {same}, so no spread is known."
-    words = " ".join(_WORDS.get(part, part) for part in metric.split("/"))
-    bounds = interval(difference.low, difference.high, metric)
-    evidence = (
-        f"{amount(item.mean, metric)} of {words} (simultaneous 95 % interval {bounds}, "
-        f"Holm's p {_told_p(difference.p_holm)}, {seeds}{' in pairs' if item.paired else ' a setting at least'})"
-    )
-    if difference.verdict in {BETTER, WORSE}:
-        text = f"{label} is {difference.verdict} than {baseline}: {evidence}."
-    elif difference.verdict == ALIKE and not item.mean and item.sd == 0:
-        text = f"{label} is not distinguishable from {baseline}: the same {words} on all {seeds}."
-    elif difference.verdict == ALIKE:
-        shown = amount(difference.detectable, metric, sign=False)
-        text = f"{label} is not distinguishable from {baseline}: {evidence}; {shown} would most likely show."
-    else:
-        shown, wanted = (amount(value, metric, sign=False) for value in (difference.detectable, margin))
-        enough = f"about {difference.seeds_needed:,}" if difference.seeds_needed else "more than 10,000"
-        text = (
-            f"Too few seeds to tell {label} from {baseline}: {evidence}; these show {shown} or more with 80 % power, "
-            f"and {enough} seeds would show {wanted}."
-        )
+    if difference.verdict == TOO_FEW:
+        return _untested(difference)
+    bounds = interval(difference.low, difference.high, difference.metric)
+    seeds = f"{difference.n} seeds{' in pairs' if item.paired else ' a setting at least'}"
+    evidence = f"simultaneous 95 % interval {bounds}, adjusted p {_told_p(difference.p_adjusted)}, {seeds}"
+    mean = f"{amount(item.mean, difference.metric)} of {metric_words(difference.metric)}"
+    text = f"{_head(difference)}: {mean} ({evidence}){_rest(difference)}."
     if not item.paired:
         text += " The seeds are not shared, so the means were compared by Welch's t-test."
     elif item.left_out:
         text += f" {item.left_out} run{'s' if item.left_out > 1 else ''} without a partner of the same seed left out."
     return text
+
+
+def metric_words(metric: str) -> str:
+    """Return a metric in words: `test/acc` is test accuracy."""
+    return " ".join(_WORDS.get(part, part) for part in metric.split("/"))
+
+
+def _head(difference: Difference) -> str:
+    label, baseline, verdict = difference.label, difference.baseline, difference.verdict
+    margin = amount(difference.margin, difference.metric, sign=False)
+    if verdict in {BETTER, WORSE}:
+        less = f" by less than {margin}" if difference.within_margin else ""
+        return f"{label} is {verdict} than {baseline}{less}"
+    if verdict == EQUIVALENT:
+        return f"{label} is equivalent to {baseline} within ±{margin}"
+    leaning = f", leaning to {difference.leaning}" if difference.leaning else ""
+    return f"{label} beside {baseline} is undecided{leaning}"
+
+
+def _rest(difference: Difference) -> str:
+    """What an undecided interval rules out nevertheless, and how many seeds would decide."""
+    if difference.verdict in {BETTER, WORSE, EQUIVALENT} or math.isnan(difference.margin):
+        return ""
+    margin = amount(difference.margin, difference.metric, sign=False)
+    gain, loss = ("gain", "loss") if higher_is_better(difference.metric) else ("rise", "fall")
+    parts = []
+    if difference.high < difference.margin:
+        parts.append(f"a {gain} of {margin} is ruled out")
+    if difference.low > -difference.margin:
+        parts.append(f"a {loss} of {margin} is ruled out")
+    enough = f"about {difference.seeds_needed:,}" if difference.seeds_needed else "more than 10,000"
+    parts.append(f"{enough} seeds would most likely show a difference of {margin}")
+    return "; " + "; ".join(parts)
+
+
+def _untested(difference: Difference) -> str:
+    label, baseline, n = difference.label, difference.baseline, difference.n
+    if n < 2:
+        return f"Too few seeds to compare {label} with {baseline}: {n} of the 2 that an interval needs at least."
+    if not difference.mean:
+        return (
+            f"Too few seeds to compare {label} with {baseline}: the same {metric_words(difference.metric)} on all {n} "
+            "seeds, so no spread is known."
+        )
+    same = amount(difference.mean, difference.metric)
+    return f"Too few seeds to compare {label} with {baseline}: all {n} seeds differ by {same}, so no spread is known."
 
 
 def _told_p(p: float) -> str:

@@ -1,4 +1,4 @@
-"""Compares every setting of a family with its baseline and decides which are better or worse."""
+"""Compares every setting of a family with its baseline and reads the verdicts off simultaneous intervals."""
 
 import math
 from collections.abc import Mapping
@@ -9,27 +9,33 @@ import pandas as pd
 
 from regbench.study.acting import not_acting
 from regbench.study.comparisons import Comparison
-from regbench.study.statistics.difference import ALIKE, BETTER, NOT_ACTING, TOO_FEW, WORSE, Difference
-from regbench.study.statistics.hypothesis_tests import ALPHA, Evidence, from_groups, from_pairs, holm
-from regbench.study.statistics.intervals import interval, intervals
+from regbench.study.statistics.difference import NOT_ACTING, Difference, higher_is_better, verdict_of
+from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs
+from regbench.study.statistics.intervals import ALPHA, adjusted, interval, simultaneous
 from regbench.study.statistics.power import detectable, seeds_needed
 from regbench.study.statistics.sentences import verdict_sentence
 
 
-def compare(comparison: Comparison, metric: str = "test/acc", margin: float = 0.003) -> list[Difference]:
+def compare(comparison: Comparison, metric: str = "test/acc", margin: float | None = None) -> list[Difference]:
     """Compare every setting of a family with its baseline; empty where the family has no baseline.
 
     Runs are paired by seed and split; where settings and baseline share fewer than two seeds, or less than half of the
     smaller group, all runs are used unpaired. Several runs of a setting with the same seed count as their mean.
 
     Args:
-        comparison: The family; Holm's adjustment and the intervals hold over its settings.
+        comparison: The family; the intervals hold over its settings together.
         metric: A column of the runs; for losses, calibration error and gap, lower is better.
-        margin: The smallest difference that matters, in the metric's unit.
+        margin: The smallest difference that matters, in the metric's unit; for accuracies the family's own unless
+            given. Another metric has none, so that nothing is called equivalent by it.
+
+    Raises:
+        ValueError: The margin is not above 0.
     """
     if comparison.baseline is None:
         return []
-    if not margin > 0:
+    if margin is None:
+        margin = comparison.margin if metric.endswith("acc") else math.nan
+    if margin <= 0:
         raise ValueError(f"margin: expected a difference above 0, got {margin}")
     values = _by_seed(comparison.runs, metric)
     baseline = values[comparison.baseline]
@@ -39,71 +45,63 @@ def compare(comparison: Comparison, metric: str = "test/acc", margin: float = 0.
     acting = {label: item for label, item in family.items() if label not in idle}
     judged = {each.label: each for each in judge(acting, comparison.baseline, metric, margin)}
     return [
-        judged[label] if label in judged else _unjudged(label, comparison.baseline, item, idle[label])
+        judged[label] if label in judged else _unjudged(label, comparison.baseline, metric, item, idle[label])
         for label, item in family.items()
     ]
 
 
-def _unjudged(label: str, baseline: str, item: Evidence, reason: str) -> Difference:
-    """Describe a setting that did not act: its numbers without a test."""
-    unknown = dict.fromkeys(("low", "high", "p", "p_holm", "p_permutation", "detectable"), math.nan)
-    return Difference(
-        label=label,
-        baseline=baseline,
-        n=item.n,
-        mean=item.mean,
-        sd=item.sd,
-        **unknown,
-        p_beats=math.nan,
-        seeds_needed=None,
-        paired=item.paired,
-        verdict=NOT_ACTING,
-        sentence=f"{label} did not act, so there is nothing to compare: {reason}.",
-    )
-
-
-def _pair_or_group(setting: pd.Series, baseline: pd.Series) -> Evidence:
-    """Pair two settings' values by their index, or compare them as groups where hardly any are shared."""
-    shared = setting.index.intersection(baseline.index)
-    if not _is_paired(len(shared), len(setting), len(baseline)):
-        return from_groups(setting.to_numpy(), baseline.to_numpy())
-    left_out = len(setting) + len(baseline) - 2 * len(shared)
-    return from_pairs(setting[shared].to_numpy(), baseline[shared].to_numpy(), left_out)
-
-
 def judge(
-    family: Mapping[str, Evidence], baseline: str, metric: str = "test/acc", margin: float = 0.003
+    family: Mapping[str, Evidence], baseline: str, metric: str = "test/acc", margin: float = math.nan
 ) -> list[Difference]:
-    """Turn the evidence on a family of settings into verdicts."""
+    """Turn the evidence on a family of settings into verdicts; without a margin nothing is called equivalent."""
     evidence = list(family.values())
     m = sum(item.is_tested for item in evidence)
-    adjusted = holm([item.p for item in evidence])
     result = []
-    bounds = intervals(evidence)
-    for (label, item), p_holm, (low, high) in zip(family.items(), adjusted, bounds, strict=True):
-        smallest = detectable(item, m) if item.is_tested else math.nan
-        verdict = _verdict(item, float(p_holm), smallest, margin, _higher_is_better(metric))
-        needed = seeds_needed(item, m, margin)
+    for (label, item), p_adjusted, (low, high) in zip(
+        family.items(), adjusted(evidence), simultaneous(evidence), strict=True
+    ):
         difference = Difference(
             label=label,
             baseline=baseline,
+            metric=metric,
             n=item.n,
             mean=item.mean,
             sd=item.sd,
             low=low,
             high=high,
+            margin=margin,
+            verdict=verdict_of(low, high, margin, higher_is_better(metric)),
             p=item.p,
-            p_holm=float(p_holm),
+            p_adjusted=p_adjusted,
             p_permutation=item.p_permutation,
-            p_beats=item.wins if _higher_is_better(metric) else 1 - item.wins,
-            detectable=smallest,
-            seeds_needed=needed,
+            p_beats=item.wins if higher_is_better(metric) else 1 - item.wins,
+            detectable=detectable(item, m) if item.is_tested else math.nan,
+            seeds_needed=seeds_needed(item, m, margin) if margin > 0 else None,
             paired=item.paired,
-            verdict=verdict,
             sentence="",
         )
-        result.append(replace(difference, sentence=verdict_sentence(difference, item, metric, margin)))
+        result.append(replace(difference, sentence=verdict_sentence(difference, item)))
     return result
+
+
+def _unjudged(label: str, baseline: str, metric: str, item: Evidence, reason: str) -> Difference:
+    """Describe a setting that did not act: its numbers without a test."""
+    unknown = dict.fromkeys(
+        ("low", "high", "margin", "p", "p_adjusted", "p_permutation", "p_beats", "detectable"), math.nan
+    )
+    return Difference(
+        label=label,
+        baseline=baseline,
+        metric=metric,
+        n=item.n,
+        mean=item.mean,
+        sd=item.sd,
+        **unknown,
+        verdict=NOT_ACTING,
+        seeds_needed=None,
+        paired=item.paired,
+        sentence=f"{label} did not act, so there is nothing to compare: {reason}.",
+    )
 
 
 def advantage_by_epoch(comparison: Comparison, metric: str = "val/acc") -> pd.DataFrame:
@@ -139,6 +137,15 @@ def advantage_by_epoch(comparison: Comparison, metric: str = "val/acc") -> pd.Da
     return pd.DataFrame(rows, columns=columns)
 
 
+def _pair_or_group(setting: pd.Series, baseline: pd.Series) -> Evidence:
+    """Pair two settings' values by their index, or compare them as groups where hardly any are shared."""
+    shared = setting.index.intersection(baseline.index)
+    if not _is_paired(len(shared), len(setting), len(baseline)):
+        return from_groups(setting.to_numpy(), baseline.to_numpy())
+    left_out = len(setting) + len(baseline) - 2 * len(shared)
+    return from_pairs(setting[shared].to_numpy(), baseline[shared].to_numpy(), left_out)
+
+
 def _by_seed(table: pd.DataFrame, metric: str, more: list[str] | None = None) -> dict[str, pd.Series]:
     """Each label's values by seed and split, several runs of one seed as their mean."""
     keys = ["seed", "split_seed", *(more or [])]
@@ -166,13 +173,3 @@ def _group_moments(ours: pd.Series, theirs: pd.Series) -> tuple[float, float, fl
         return math.nan, math.nan, math.nan
     evidence = from_groups(ours.to_numpy(), theirs.to_numpy())
     return evidence.mean, evidence.error, evidence.df
-
-
-def _higher_is_better(metric: str) -> bool:
-    return metric.endswith("acc")
-
-
-def _verdict(item: Evidence, p_holm: float, detectable: float, margin: float, higher_is_better: bool) -> str:
-    if p_holm < ALPHA:
-        return BETTER if (item.mean > 0) == higher_is_better else WORSE
-    return ALIKE if detectable <= margin else TOO_FEW

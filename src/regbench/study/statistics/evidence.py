@@ -1,17 +1,11 @@
-"""Tests of the difference between one setting and the baseline, and Holm's adjustment, on plain arrays.
-
-Source: S. Holm, Scand. J. Statist. 6 (1979).
-"""
+"""What runs say of one setting's difference from the baseline, on plain arrays: t-tests and a permutation test."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from scipy import special
-
-ALPHA = 0.05
 
 _EXACT_PAIRS = 40
 _EXACT_SPLITS = 50_000
@@ -57,8 +51,8 @@ class Evidence:
 def from_pairs(setting: np.ndarray, baseline: np.ndarray, left_out: int = 0) -> Evidence:
     """Compare values of the same seeds, `(n,)` each, with the paired t-test.
 
-    No test is made of fewer than two pairs, nor of differences that are all the same number other than 0: coarse
-    accuracies of small test sets do that, and a t-test would take their lack of spread for certainty.
+    No test is made of fewer than two pairs, nor of differences that are all the same number: coarse accuracies of small
+    test sets do that, and a t-test would take their lack of spread for certainty.
     """
     differences = np.asarray(setting, dtype=float) - np.asarray(baseline, dtype=float)
     n = len(differences)
@@ -90,16 +84,6 @@ def from_groups(setting: np.ndarray, baseline: np.ndarray) -> Evidence:
     df = sum(parts) ** 2 / scale if scale else math.nan
     p_permutation = _regroup_p(ours, theirs)
     return Evidence(n, mean, error, df, math.nan, _p(mean, error, df), p_permutation, wins, False, variances)
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """Adjust p-values by Holm's step-down procedure; NaN stays and does not count."""
-    values = np.asarray(p, dtype=float)
-    adjusted = np.full(len(values), np.nan)
-    order = [index for index in np.argsort(values, kind="stable") if not np.isnan(values[index])]
-    steps = values[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted
 
 
 def sign_flip_p(differences: np.ndarray) -> float:
@@ -145,6 +129,6 @@ def _regroup_p(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def _p(mean: float, error: float, df: float) -> float:
-    if math.isnan(error) or (not error and mean):
+    if math.isnan(error) or not error:
         return math.nan
-    return float(2 * special.stdtr(df, -abs(mean) / error)) if error else 1.0
+    return float(2 * special.stdtr(df, -abs(mean) / error))

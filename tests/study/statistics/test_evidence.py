@@ -1,24 +1,11 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from regbench.study.statistics.hypothesis_tests import from_groups, from_pairs, holm, sign_flip_p
+from regbench.study.statistics.evidence import from_groups, from_pairs, sign_flip_p
 from tests.study.statistics.examples import ACCURACIES
-
-
-def test_holm_agrees_with_a_hand_worked_example() -> None:
-    # In order: 0.005 × 4 = 0.02, 0.01 × 3 = 0.03, 0.03 × 2 = 0.06, and 0.04 × 1 = 0.04 is raised to the 0.06 before it.
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_holm_leaves_out_what_could_not_be_tested() -> None:
-    assert holm([0.04, math.nan, 0.02]) == pytest.approx([0.04, math.nan, 0.04], nan_ok=True)
-    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
-    assert len(holm([])) == 0
 
 
 def test_welch_takes_groups_of_different_sizes() -> None:
@@ -56,15 +43,6 @@ def test_the_unpaired_permutation_p_is_the_exact_one_of_scipy() -> None:
     assert from_groups(ours, theirs).p_permutation == pytest.approx(reference.pvalue)
     many = np.random.default_rng(1).normal([[0.6], [0.0]], size=(2, 12))
     assert from_groups(*many).p_permutation == pytest.approx(stats.ttest_ind(*many).pvalue, abs=0.02)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.randoms())
-def test_holm_keeps_the_order_and_does_not_mind_it(p: list[float], random) -> None:
-    adjusted = holm(p)
-    assert (adjusted >= p).all()
-    assert (np.diff(adjusted[np.argsort(p)]) >= 0).all()
-    shuffled = random.sample(range(len(p)), len(p))
-    assert holm([p[index] for index in shuffled]) == pytest.approx(adjusted[shuffled])
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=10))
