@@ -56,6 +56,7 @@ WRONG = [
     (["study="], f"study: {NAME} ''"),
     (["study=null"], "study: expected a name, in quotes where it is a number or the like; received null"),
     (["study=7"], "study: expected a name, in quotes where it is a number or the like; received 7"),
+    (["~dataset.classes"], "model.num_classes: its value is that of dataset.classes, which is missing"),
     (["threads=100000"], "threads: expected at most 1,024; received 100000"),
     (
         ["callbacks=early_stopping", "callbacks.early_stopping.patience=-1"],

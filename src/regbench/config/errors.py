@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from regbench.config.composing import CONFIGS, LIST_GROUPS, SINGLE_GROUPS, compose_raw
 
@@ -34,6 +34,8 @@ def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
     if isinstance(error, OverrideParseException):
         reason = error.message.splitlines()[0]
         return f"{error.override}: expected KEY=VALUE, received what cannot be read as that ({reason})"
+    if isinstance(error, InterpolationKeyError) and (missing := re.search(r"key '([^']+)' not found", text)):
+        return f"{error.full_key}: its value is that of {missing[1]}, which is missing"
     if found := re.search(r"Could not override '([^']+)'\.", text):
         return _unknown_key(found[1], list(overrides))
     if isinstance(error, ConfigCompositionException) and error.__cause__ is not None and len(text.split()) < 3:

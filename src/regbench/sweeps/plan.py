@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regbench.config.checks import check_values
 from regbench.config.composing import check_choices, check_given_once, to_plain
+from regbench.config.errors import describe_error
 from regbench.config.resolvers import program
 from regbench.runs.claiming import discard
 from regbench.runs.spec import RunSpec
@@ -158,4 +159,4 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {describe_error(error)}")
