@@ -16,6 +16,7 @@ from regbench.study.settings import (
     REGULARIZER,
     natural_order,
     readable_name,
+    with_strength,
 )
 
 
@@ -31,6 +32,7 @@ class Comparison:
         history: The family's rows of `Study.history`.
         where: The other values that tell this family from the study's others, by column of `runs`.
         margin: The smallest difference in accuracy that matters, a fraction.
+        training: How all of them are trained: `"adam at 0.001"`; empty where that differs or is not known.
     """
 
     title: str
@@ -40,6 +42,11 @@ class Comparison:
     history: pd.DataFrame
     where: dict[str, Any] = field(default_factory=dict)
     margin: float = 0.003
+    training: str = ""
+
+    def described(self, label: str) -> str:
+        """Name a setting with the strengths of its techniques."""
+        return with_strength(self.runs, label)
 
 
 def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
@@ -70,7 +77,7 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         labels = [label for label in labels if label == chosen] + [label for label in labels if label != chosen]
         part = history[run_tables.by_run(history, rows, "label").notna()]
         title = _title(rows, where, compared)
-        families.append(Comparison(title, chosen, tuple(labels), rows, part, where))
+        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, training=_training(study, rows)))
     return families
 
 
@@ -101,6 +108,16 @@ def _lone_difference(runs: pd.DataFrame, fixed: list[str]) -> str | None:
         return None
     kept = {"dataset", OTHER_CODE}
     return next((name for name in fixed if name not in kept and runs[name].nunique(dropna=False) > 1), None)
+
+
+def _training(study: Study, rows: pd.DataFrame) -> str:
+    """The optimizer and its rate, where all runs share them."""
+    found = set()
+    for optimizer, config_hash in set(zip(rows["optimizer"], rows["config_hash"], strict=True)):
+        node = study.configs.get(str(config_hash), {}).get("optimizer")
+        rate = node.get("lr") if isinstance(node, dict) else None
+        found.add(f"{optimizer} at {config_value(rate)}" if rate is not None else "")
+    return found.pop() if len(found) == 1 else ""
 
 
 def _title(rows: pd.DataFrame, where: dict[str, Any], compared: str | None) -> str:

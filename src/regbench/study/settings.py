@@ -28,6 +28,8 @@ NOT_COMPARED = {
 }
 # A technique whose parameter of one of these names is zero does nothing.
 STRENGTHS = frozenset({"p", "coefficient"})
+# Numbers of techniques that say how they are computed, not how strong they are.
+_NO_STRENGTH = frozenset({"momentum", "eps"})
 
 
 def label_settings(runs: pd.DataFrame) -> pd.Series:
@@ -51,6 +53,26 @@ def label_settings(runs: pd.DataFrame) -> pd.Series:
             shown = [f"{name}={config_value(value)}" for name, value in zip(short, values, strict=True)]
             labels[index] = " ".join([str(setting), *shown])
     return _told_apart_by_code(runs, labels).astype("str")
+
+
+def with_strength(runs: pd.DataFrame, label: str) -> str:
+    """Name a setting with the strengths of its techniques, which its label has only where they differ in the study.
+
+    `dropout (p = 0.5)`; the label alone where nothing more is known.
+    """
+    rows = runs[runs["label"] == label]
+    setting = str(rows["setting"].iloc[0]) if "setting" in rows and len(rows) else NONE
+    techniques = [] if NONE in {setting, label} else setting.split("+")
+    shown = []
+    for name in parameter_columns(rows, techniques):
+        technique, _, parameter = name.removeprefix(REGULARIZER).partition(".")
+        value = rows[name].iloc[0]
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+        if not is_number or pd.isna(value) or parameter in _NO_STRENGTH or f"{parameter}=" in label:
+            continue
+        if rows[name].nunique() == 1:
+            shown.append(f"{f'{technique} ' if len(techniques) > 1 else ''}{parameter} = {config_value(value)}")
+    return f"{label} ({', '.join(shown)})" if shown else label
 
 
 def drop_known_code(runs: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,12 @@ def convergence_plot(
 
 
 def advantage_plot(
-    name: str, frame: pd.DataFrame, styles: Mapping[str, SettingStyle], baseline: str, metric: str = "val/acc"
+    name: str,
+    frame: pd.DataFrame,
+    styles: Mapping[str, SettingStyle],
+    baseline: str,
+    metric: str = "val/acc",
+    constant_rate: bool = True,
 ) -> RenderedFigure:
     """The mean difference from the baseline by epoch, with its interval, and below it who leads at which budget.
 
@@ -62,6 +67,8 @@ def advantage_plot(
         styles: A style for each label; the baseline's colours the zero line.
         baseline: The baseline's label.
         metric: The compared column of the history.
+        constant_rate: Whether the learning rate is the same at every epoch, so that a run's first epochs are those of a
+            shorter run.
     """
     with figure_style():
         figure, axes = new_figure(height=3.4)
@@ -81,9 +88,15 @@ def advantage_plot(
         axes.set_ylabel("lead over the baseline, points")
         axes.set_title(f"Advantage in {SPLITS[split]} {_NAMES[kind]}")
         _epoch_axis(figure, axes)
+        stopping = (
+            ", were training to stop there."
+            if constant_rate
+            else " of these runs. Their learning rate follows the planned number of epochs, so runs that were planned "
+            "shorter would differ."
+        )
         caption = (
-            f"Difference from {baseline} in {SPLITS[split]} {_NAMES[kind]}, on the same seeds, were training to stop "
-            f"at that epoch. {leader_sentence(frame, baseline)}"
+            f"Difference from {baseline} in {SPLITS[split]} {_NAMES[kind]} after each epoch, on the same seeds"
+            f"{stopping} The band is a 95 % interval for all settings at that epoch. {leader_sentence(frame, baseline)}"
         )
         return render(name, caption, figure)
 

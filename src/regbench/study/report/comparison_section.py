@@ -154,7 +154,8 @@ def epoch_blocks(comparison: Comparison, styles: Mapping[str, SettingStyle], nam
     if comparison.baseline is not None and metric is not None and len(comparison.labels) > 1:
         frame = advantage_by_epoch(comparison, metric)
         if not frame.empty:
-            ahead.append(advantage_plot(names("advantage"), frame, own, comparison.baseline, metric))
+            constant = set(comparison.runs["scheduler"]) == {"constant"}
+            ahead.append(advantage_plot(names("advantage"), frame, own, comparison.baseline, metric, constant))
     best = comparison.runs.groupby("label")["best_epoch"].median().to_dict()
     chosen = {str(label): float(epoch) for label, epoch in best.items()}
     drawn = [

@@ -9,12 +9,14 @@ from regbench.study.statistics.evidence import Evidence
 _WORDS = {"train": "training", "val": "validation", "test": "test", "acc": "accuracy", "ece": "calibration error"}
 
 
-def verdict_sentence(difference: Difference, item: Evidence) -> str:
+def verdict_sentence(difference: Difference, item: Evidence, name: str = "", training: str = "") -> str:
     """Write what the runs tell of a setting beside the baseline.
 
     Args:
         difference: The numbers and the verdict.
         item: The evidence that they come from.
+        name: The setting with its strengths; its label unless given.
+        training: How both were trained, `"adam at 0.001"`.
     """
     if difference.verdict == TOO_FEW:
         return _untested(difference)
@@ -22,7 +24,8 @@ def verdict_sentence(difference: Difference, item: Evidence) -> str:
     seeds = f"{difference.n} seeds{' in pairs' if item.paired else ' a setting at least'}"
     evidence = f"simultaneous 95 % interval {bounds}, adjusted p {_told_p(difference.p_adjusted)}, {seeds}"
     mean = f"{amount(item.mean, difference.metric)} of {metric_words(difference.metric)}"
-    text = f"{_head(difference)}: {mean} ({evidence}){_rest(difference)}."
+    trained = f" with {training}" if training else ""
+    text = f"{_head(difference, name or difference.label)}{trained}: {mean} ({evidence}){_rest(difference)}."
     if not item.paired:
         text += " The seeds are not shared, so the means were compared by Welch's t-test."
     elif item.left_out:
@@ -35,16 +38,16 @@ def metric_words(metric: str) -> str:
     return " ".join(_WORDS.get(part, part) for part in metric.split("/"))
 
 
-def _head(difference: Difference) -> str:
-    label, baseline, verdict = difference.label, difference.baseline, difference.verdict
+def _head(difference: Difference, name: str) -> str:
+    baseline, verdict = difference.baseline, difference.verdict
     margin = amount(difference.margin, difference.metric, sign=False)
     if verdict in {BETTER, WORSE}:
         less = f" by less than {margin}" if difference.within_margin else ""
-        return f"{label} is {verdict} than {baseline}{less}"
+        return f"{name} is {verdict} than {baseline}{less}"
     if verdict == EQUIVALENT:
-        return f"{label} is equivalent to {baseline} within ±{margin}"
+        return f"{name} is equivalent to {baseline} within ±{margin}"
     leaning = f", leaning to {difference.leaning}" if difference.leaning else ""
-    return f"{label} beside {baseline} is undecided{leaning}"
+    return f"{name} beside {baseline} is undecided{leaning}"
 
 
 def _rest(difference: Difference) -> str:

@@ -43,7 +43,7 @@ def compare(comparison: Comparison, metric: str = "test/acc", margin: float | No
     family = {label: _pair_or_group(values[label], baseline) for label in others}
     idle = not_acting(comparison)
     acting = {label: item for label, item in family.items() if label not in idle}
-    judged = {each.label: each for each in judge(acting, comparison.baseline, metric, margin)}
+    judged = {each.label: each for each in judge(acting, comparison.baseline, metric, margin, comparison)}
     return [
         judged[label] if label in judged else _unjudged(label, comparison.baseline, metric, item, idle[label])
         for label, item in family.items()
@@ -51,9 +51,21 @@ def compare(comparison: Comparison, metric: str = "test/acc", margin: float | No
 
 
 def judge(
-    family: Mapping[str, Evidence], baseline: str, metric: str = "test/acc", margin: float = math.nan
+    family: Mapping[str, Evidence],
+    baseline: str,
+    metric: str = "test/acc",
+    margin: float = math.nan,
+    comparison: Comparison | None = None,
 ) -> list[Difference]:
-    """Turn the evidence on a family of settings into verdicts; without a margin nothing is called equivalent."""
+    """Turn the evidence on a family of settings into verdicts; without a margin nothing is called equivalent.
+
+    Args:
+        family: The evidence by label.
+        baseline: The label that they are compared with.
+        metric: What was compared.
+        margin: The smallest difference that matters, in the metric's unit.
+        comparison: The runs behind it, from which sentences take strengths and the optimizer.
+    """
     evidence = list(family.values())
     m = sum(item.is_tested for item in evidence)
     result = []
@@ -80,7 +92,9 @@ def judge(
             paired=item.paired,
             sentence="",
         )
-        result.append(replace(difference, sentence=verdict_sentence(difference, item)))
+        name = comparison.described(label) if comparison else label
+        training = comparison.training if comparison else ""
+        result.append(replace(difference, sentence=verdict_sentence(difference, item, name, training)))
     return result
 
 
