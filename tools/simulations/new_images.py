@@ -127,7 +127,8 @@ def _answers(scene: Scene, centre: float, difficulty: np.ndarray, seeds: int, rn
 def _numbers(scene: Scene, found: list[SeedsAndImages]) -> list[str]:
     truth = scene.accuracies[1] - scene.accuracies[0]
     known = [each for each in found if each.is_known]
-    half_widths, covered = {}, []
+    half_widths: dict[str, float] = {}
+    covered = []
     for name, method in METHODS.items():
         for level in LEVELS.values():
             bounds = np.array([method(each, level) for each in known])

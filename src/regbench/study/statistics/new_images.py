@@ -51,7 +51,7 @@ def this_test_set_line(found: SeedsAndImages, level: float, metric: str = "test/
         level: Probability that the interval misses; alpha over the number of settings for simultaneous ones.
         metric: What was compared.
     """
-    return _line("On this test set", found.mean, found.on_this_test_set(level), metric)
+    return _line("On this test set", found, found.on_this_test_set(level), metric)
 
 
 def new_images_line(found: SeedsAndImages | None, level: float, metric: str = "test/acc") -> str:
@@ -63,15 +63,16 @@ def new_images_line(found: SeedsAndImages | None, level: float, metric: str = "t
         metric: What was compared.
     """
     if found is None:
-        return "On new images: not known, for want of the runs' predictions."
-    return _line("On new images", found.mean, found.on_new_images(level), metric)
+        return "On new images: not known; it takes the predictions of all runs on the same test images."
+    return _line("On new images", found, found.on_new_images(level), metric)
 
 
-def _line(where: str, mean: float, bounds: tuple[float, float], metric: str) -> str:
-    if math.isnan(mean):
-        return f"{where}: not known."
-    shown = "too few seeds for an interval" if math.isnan(bounds[0]) else interval(*bounds, metric)
-    return f"{where}: {amount(mean, metric)} ({shown})."
+def _line(where: str, found: SeedsAndImages, bounds: tuple[float, float], metric: str) -> str:
+    if not math.isnan(bounds[0]):
+        shown = interval(*bounds, metric)
+    else:
+        shown = f"no interval: {'too few seeds' if math.isnan(found.seeds) else 'no spread to judge by'}"
+    return f"{where}: {amount(found.mean, metric)} ({shown})."
 
 
 class _Values:
