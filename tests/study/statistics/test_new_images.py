@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from regbench.study import load
 from regbench.study.comparisons import Comparison, comparisons
@@ -44,14 +43,15 @@ def test_accuracies_are_compared_by_which_images_are_answered_rightly(comparison
 
 
 @pytest.mark.parametrize("metric", ["test/acc", "test/loss"])
-def test_mean_and_error_on_this_test_set_are_those_of_the_recorded_metric(comparison: Comparison, metric: str) -> None:
+def test_on_this_test_set_the_interval_is_the_one_that_verdicts_are_read_off(
+    comparison: Comparison, metric: str
+) -> None:
     found = differences_by_image(comparison, metric)
-    table = comparison.runs.pivot(index="seed", columns="label", values=metric)
     for difference in compare(comparison, metric):
         each = found[difference.label]
         assert each is not None
         assert each.mean == pytest.approx(difference.mean, rel=1e-5)
-        assert each.error == pytest.approx(stats.sem(table[difference.label] - table["none"]), rel=1e-5)
+        assert each.on_this_test_set(0.05 / 2) == pytest.approx((difference.low, difference.high), rel=1e-4)
 
 
 def test_other_metrics_are_no_means_over_images(comparison: Comparison) -> None:
