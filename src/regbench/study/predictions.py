@@ -10,6 +10,9 @@ from regbench.drawing.confusion import Array, row_shares
 from regbench.drawing.reliability import BINS, bin_by_confidence, calibration_error
 from regbench.storage.schema import PREDICTIONS
 
+# Metrics that are a mean of one value for each test image; calibration error and gap are not.
+MEANS_OVER_IMAGES = ("test/acc", "test/loss")
+
 _MOST_MISTAKES = 12
 
 
@@ -78,6 +81,32 @@ def read_logits(folder: Path) -> Array | None:
         return _read(folder / PREDICTIONS)["logits"]
     except Exception:  # as above; whoever shows the predictions names what is wrong
         return None
+
+
+def read_image_values(folder: Path, metric: str) -> tuple[Array, Array] | None:
+    """Return a run's test labels, and for each test image the value whose mean is the metric, `(N,)` both.
+
+    Args:
+        folder: The run's folder.
+        metric: `test/acc` (whether the answer is right) or `test/loss` (the cross-entropy); no other is such a mean.
+
+    Returns:
+        None where the predictions cannot be read.
+
+    Raises:
+        ValueError: The metric is another one.
+    """
+    if metric not in MEANS_OVER_IMAGES:
+        raise ValueError(f"metric: expected one of {', '.join(MEANS_OVER_IMAGES)}, got {metric}")
+    try:
+        stored = _read(folder / PREDICTIONS)
+    except Exception:  # as above
+        return None
+    logits, labels = stored["logits"], stored["labels"]
+    if metric == "test/acc":
+        return labels, logits.argmax(axis=1) == labels
+    shifted = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
+    return labels, np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
 
 
 def confused_pairs(confusion: Array, most: int = 5) -> list[tuple[int, int, float]]:

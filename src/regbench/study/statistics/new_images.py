@@ -1,0 +1,116 @@
+"""How far the settings of a study would differ on new test images, from the stored predictions of its runs."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from regbench.study.comparisons import Comparison
+from regbench.study.formatting import amount, interval
+from regbench.study.predictions import MEANS_OVER_IMAGES, read_image_values
+from regbench.study.statistics.pairing import is_paired
+from regbench.study.statistics.seeds_and_images import SeedsAndImages, from_image_groups, from_paired_images
+
+_SEED = ["seed", "split_seed"]
+
+
+def differences_by_image(comparison: Comparison, metric: str = "test/acc") -> dict[str, SeedsAndImages | None]:
+    """Return for each setting but the baseline how sure its difference is, over seeds and over test images.
+
+    Seeds are paired as in `compare`, and several runs of a setting with the same seed count as their mean. Every run's
+    predictions are read once.
+
+    Args:
+        comparison: The family.
+        metric: `test/acc` or `test/loss`.
+
+    Returns:
+        None for a setting where the predictions of any of its runs or the baseline's cannot be read (read from a CSV,
+        deleted or damaged) or are of other test images; for all settings where the metric is no mean over test images.
+        Empty without a baseline.
+    """
+    if comparison.baseline is None:
+        return {}
+    others = [label for label in comparison.labels if label != comparison.baseline]
+    if metric not in MEANS_OVER_IMAGES or "folder" not in comparison.runs:
+        return dict.fromkeys(others)
+    runs = comparison.runs.fillna({"split_seed": -1})
+    baseline = _Values.read(runs[runs["label"] == comparison.baseline], metric)
+    if baseline is None:
+        return dict.fromkeys(others)
+    return {label: baseline.compared(_Values.read(runs[runs["label"] == label], metric)) for label in others}
+
+
+def this_test_set_line(found: SeedsAndImages, level: float, metric: str = "test/acc") -> str:
+    """Write the difference with the interval by seeds, as in "On this test set: +1.13 points (+0.91 to +1.35).".
+
+    Args:
+        found: The difference.
+        level: Probability that the interval misses; alpha over the number of settings for simultaneous ones.
+        metric: What was compared.
+    """
+    return _line("On this test set", found, found.on_this_test_set(level), metric)
+
+
+def new_images_line(found: SeedsAndImages | None, level: float, metric: str = "test/acc") -> str:
+    """Write the difference with the interval by both, as in "On new images: +1.13 points (+0.58 to +1.68).".
+
+    Args:
+        found: The difference; None where the predictions could not be read.
+        level: Probability that the interval misses; alpha over the number of settings for simultaneous ones.
+        metric: What was compared.
+    """
+    if found is None:
+        return "On new images: not known; it takes the predictions of all runs on the same test images."
+    return _line("On new images", found, found.on_new_images(level), metric)
+
+
+def _line(where: str, found: SeedsAndImages, bounds: tuple[float, float], metric: str) -> str:
+    if not math.isnan(bounds[0]):
+        shown = interval(*bounds, metric)
+    else:
+        shown = f"no interval: {'too few seeds' if math.isnan(found.seeds) else 'no spread to judge by'}"
+    return f"{where}: {amount(found.mean, metric)} ({shown})."
+
+
+class _Values:
+    """A setting's values by seed and test image.
+
+    Args:
+        labels: The test set's true classes, `(N,)`; they tell test sets apart.
+        values: `(n, N)`.
+        seeds: Seed and split seed of each row.
+    """
+
+    def __init__(self, labels: np.ndarray, values: np.ndarray, seeds: Sequence[tuple[int, int]]) -> None:
+        self.labels = labels
+        self.values = values
+        self.seeds = list(seeds)
+
+    @classmethod
+    def read(cls, runs: pd.DataFrame, metric: str) -> "_Values | None":
+        """Read a setting's runs; None where one cannot be read or has other test images, or where there is none."""
+        labels: np.ndarray | None = None
+        by_seed: dict[tuple[int, int], list[np.ndarray]] = {}
+        for folder, seed, split_seed in zip(runs["folder"], runs["seed"], runs["split_seed"], strict=True):
+            stored = read_image_values(Path(folder), metric) if isinstance(folder, str) and folder else None
+            if stored is None or (labels is not None and not np.array_equal(stored[0], labels)):
+                return None
+            labels = stored[0]
+            by_seed.setdefault((int(seed), int(split_seed)), []).append(stored[1])
+        if labels is None:
+            return None
+        rows = [np.mean(each, axis=0) if len(each) > 1 else each[0] for each in by_seed.values()]
+        return cls(labels, np.stack(rows), list(by_seed))
+
+    def compared(self, setting: "_Values | None") -> SeedsAndImages | None:
+        """Compare a setting with this, the baseline."""
+        if setting is None or not np.array_equal(setting.labels, self.labels):
+            return None
+        shared = [seed for seed in setting.seeds if seed in self.seeds]
+        if not is_paired(len(shared), len(setting.seeds), len(self.seeds)):
+            return from_image_groups(setting.values, self.values)
+        ours, theirs = ([each.seeds.index(seed) for seed in shared] for each in (setting, self))
+        return from_paired_images(setting.values[ours], self.values[theirs])

@@ -1,0 +1,153 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regbench.study import load
+from regbench.study.comparisons import Comparison, comparisons
+from regbench.study.statistics import compare, new_images
+from regbench.study.statistics.new_images import differences_by_image, new_images_line, this_test_set_line
+from regbench.study.statistics.seeds_and_images import SeedsAndImages, from_image_groups, from_paired_images
+from tests.study.synthetic import write_study
+
+SETTINGS = {"none": 0.89, "batchnorm": 0.90, "dropout": 0.88}
+
+
+def read(folder: Path) -> Comparison:
+    (comparison,) = comparisons(load(folder))
+    return comparison
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    return read(write_study(tmp_path / "study", SETTINGS, seeds=range(4), test_size=200))
+
+
+def folders(comparison: Comparison, label: str) -> list[Path]:
+    rows = comparison.runs[comparison.runs["label"] == label]
+    return [Path(folder) for folder in rows.sort_values("seed")["folder"]]
+
+
+def rightness(comparison: Comparison, label: str) -> np.ndarray:
+    stored = [np.load(folder / "predictions.npz") for folder in folders(comparison, label)]
+    return np.array([each["logits"].argmax(1) == each["labels"] for each in stored])
+
+
+def test_accuracies_are_compared_by_which_images_are_answered_rightly(comparison: Comparison) -> None:
+    found = differences_by_image(comparison)
+    assert list(found) == ["batchnorm", "dropout"]
+    for label, each in found.items():
+        assert each == from_paired_images(rightness(comparison, label), rightness(comparison, "none"))
+
+
+@pytest.mark.parametrize("metric", ["test/acc", "test/loss"])
+def test_on_this_test_set_the_interval_is_the_one_that_verdicts_are_read_off(
+    comparison: Comparison, metric: str
+) -> None:
+    found = differences_by_image(comparison, metric)
+    for difference in compare(comparison, metric):
+        each = found[difference.label]
+        assert each is not None
+        assert each.mean == pytest.approx(difference.mean, rel=1e-5)
+        assert each.on_this_test_set(0.05 / 2) == pytest.approx((difference.low, difference.high), rel=1e-4)
+
+
+def test_other_metrics_are_no_means_over_images(comparison: Comparison) -> None:
+    assert differences_by_image(comparison, "test/ece") == {"batchnorm": None, "dropout": None}
+
+
+@pytest.mark.parametrize(("ours", "is_paired"), [([0, 1, 2, 3], True), ([2, 3, 4, 5], True), ([3, 4, 5, 6], False)])
+def test_seeds_are_paired_where_the_verdicts_pair_them(tmp_path: Path, ours: Sequence[int], is_paired: bool) -> None:
+    write_study(tmp_path / "study", {"none": 0.89}, seeds=range(4), test_size=200)
+    comparison = read(write_study(tmp_path / "study", {"dropout": 0.88}, seeds=ours, test_size=200))
+    setting, baseline = rightness(comparison, "dropout"), rightness(comparison, "none")
+    shared = sorted(set(ours) & set(range(4)))
+    (difference,) = compare(comparison)
+    assert difference.paired == is_paired
+    assert differences_by_image(comparison)["dropout"] == (
+        from_paired_images(setting[[ours.index(seed) for seed in shared]], baseline[shared])
+        if is_paired
+        else from_image_groups(setting, baseline)
+    )
+
+
+def test_several_runs_of_one_seed_count_as_their_mean(tmp_path: Path) -> None:
+    comparison = read(write_study(tmp_path / "study", SETTINGS, seeds=range(4), test_size=200))
+    runs = comparison.runs.copy()
+    dropout = runs["label"] == "dropout"
+    runs.loc[dropout & (runs["seed"] == 3), "seed"] = 2
+    values = rightness(comparison, "dropout").astype(float)
+    values = np.array([values[0], values[1], values[2:].mean(0)])
+    found = differences_by_image(replace(comparison, runs=runs))["dropout"]
+    assert found == from_paired_images(values, rightness(comparison, "none")[:3])
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other labels", "fewer images", "read from a CSV"])
+@pytest.mark.parametrize("label", ["dropout", "none"])
+def test_without_whole_predictions_of_the_same_images_nothing_is_said(
+    comparison: Comparison, label: str, damage: str
+) -> None:
+    file = folders(comparison, label)[1] / "predictions.npz"
+    content = dict(np.load(file))
+    if damage == "missing":
+        file.unlink()
+    elif damage == "truncated":
+        file.write_bytes(file.read_bytes()[:200])
+    elif damage == "other labels":
+        np.savez(file, **(content | {"labels": content["labels"][::-1]}))
+    elif damage == "fewer images":
+        np.savez(file, **(content | {name: content[name][:100] for name in ("logits", "labels")}))
+    else:
+        comparison = replace(comparison, runs=comparison.runs.assign(folder=""))
+    found = differences_by_image(comparison)
+    assert found["dropout"] is None
+    assert (found["batchnorm"] is None) == (label == "none" or damage == "read from a CSV")
+
+
+def test_a_setting_of_another_test_set_is_not_compared(tmp_path: Path) -> None:
+    write_study(tmp_path / "study", {"none": 0.89}, test_size=200)
+    comparison = read(write_study(tmp_path / "study", {"dropout": 0.88}, test_size=300))
+    assert differences_by_image(comparison) == {"dropout": None}
+
+
+def test_without_a_baseline_there_is_nothing_to_compare(comparison: Comparison) -> None:
+    assert differences_by_image(replace(comparison, baseline=None)) == {}
+
+
+def test_every_file_is_read_once(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def counted(folder: Path, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
+        opened.append(folder)
+        return original(folder, metric)
+
+    original = new_images.read_image_values
+    monkeypatch.setattr(new_images, "read_image_values", counted)
+    differences_by_image(comparison)
+    assert sorted(opened) == sorted(map(Path, comparison.runs["folder"]))
+
+
+# Standard errors 0.04 and 0.22 points; t quantiles 2.776 of 4 degrees of freedom and 1.960 of 9,999.
+FOUND = SeedsAndImages(
+    mean=0.0113, seeds=0.0004**2, images=0.0022**2, interaction=0.0004**2, df=4.0, df_images=9_999.0, size=10_000
+)
+
+
+def test_the_lines_say_which_interval_holds_where() -> None:
+    assert this_test_set_line(FOUND, 0.05) == "On this test set: +1.13 points (+1.02 to +1.24)."
+    assert new_images_line(FOUND, 0.05) == "On new images: +1.13 points (+0.69 to +1.57)."
+    loss = replace(FOUND, mean=-FOUND.mean)
+    assert new_images_line(loss, 0.05, "test/loss") == "On new images: −0.0113 (−0.0157 to −0.0069)."
+
+
+def test_the_lines_say_what_is_not_known() -> None:
+    alone = replace(FOUND, seeds=np.nan, interaction=np.nan)
+    assert this_test_set_line(alone, 0.05) == "On this test set: +1.13 points (no interval: too few seeds)."
+    assert new_images_line(alone, 0.05) == "On new images: +1.13 points (no interval: too few seeds)."
+    alike = replace(FOUND, mean=0.0, seeds=0.0, images=0.0, interaction=0.0)
+    assert new_images_line(alike, 0.05) == "On new images: +0.00 points (no interval: no spread to judge by)."
+    assert new_images_line(None, 0.05) == (
+        "On new images: not known; it takes the predictions of all runs on the same test images."
+    )

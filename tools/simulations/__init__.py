@@ -1,0 +1,1 @@
+"""Simulations of the statistics, with fixed seeds: the tables of docs/statistics.md."""
