@@ -1,0 +1,52 @@
+"""Every committed comparison.csv is computed again from its results.csv with statsmodels."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
+
+from tests.conftest import ROOT
+
+TABLES = sorted((ROOT / "docs").glob("*/*/comparison.csv"))
+
+
+def differences(folder: Path) -> pd.DataFrame:
+    """The paired differences of a study with one family, seeds by settings."""
+    runs = pd.read_csv(folder / "results.csv")
+    runs = runs[runs["status"] == "finished"]
+    table = pd.read_csv(folder / "comparison.csv")
+    baseline = table.loc[table["difference"].isna(), "label"].iloc[0]
+    values = runs.pivot_table(index="seed", columns="label", values="test/acc")
+    return values.drop(columns=baseline).sub(values[baseline], axis=0)
+
+
+def test_there_are_tables() -> None:
+    assert len(TABLES) >= 5
+
+
+@pytest.mark.parametrize("path", TABLES, ids=[path.parent.name for path in TABLES])
+def test_a_committed_table_is_what_statsmodels_computes(path: Path) -> None:
+    table = pd.read_csv(path, float_precision="round_trip")
+    compared = table[table["difference"].notna()].set_index("label")
+    if compared.empty:
+        return
+    found = differences(path.parent)
+    tests = {label: DescrStatsW(found[label].dropna().to_numpy()) for label in compared.index}
+    m = len(tests)
+    raw = [each.ttest_mean(0)[1] for each in tests.values()]
+    adjusted = multipletests(raw, method="bonferroni")[1]
+    for (label, each), p, p_adjusted in zip(tests.items(), raw, adjusted, strict=True):
+        row = compared.loc[label]
+        low, high = each.tconfint_mean(alpha=0.05 / m)
+        assert row["difference"] == pytest.approx(each.mean, abs=1e-12)
+        assert (row["low"], row["high"]) == pytest.approx((low, high), abs=1e-9)
+        assert (row["p"], row["p_adjusted"]) == pytest.approx((p, p_adjusted), rel=1e-6)
+        smaller_p = min(each.ttest_mean(0, alternative=side)[1] for side in ("larger", "smaller"))
+        excluded = smaller_p < 0.05 / m / 2
+        inside = each.ttost_mean(-row["margin"], row["margin"])[0] < 0.05 / m / 2
+        expected = ("better" if each.mean > 0 else "worse") if excluded else "equivalent" if inside else "undecided"
+        assert row["verdict"] == expected
+        assert np.sign(low) == np.sign(high) or not excluded
