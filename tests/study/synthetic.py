@@ -11,6 +11,9 @@ import numpy as np
 import yaml
 
 from regbench.drawing.reliability import bin_by_confidence, calibration_error
+from regbench.study import Study
+from regbench.study.comparisons import Comparison, comparisons
+from regbench.study.statistics import Difference, compare
 
 FOUR_WAY = {"none": 0.890, "batchnorm": 0.902, "dropout p=0.5": 0.885, "weight_decay coefficient=0.001": 0.891}
 CLASSES = {
@@ -289,3 +292,8 @@ def _results(
         },
         "error": reason,
     }
+
+
+def judged(study: Study) -> list[tuple[Comparison, list[Difference]]]:
+    """The families of a study with what is found of each."""
+    return [(family, compare(family)) for family in comparisons(study)]

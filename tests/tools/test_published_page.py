@@ -13,10 +13,9 @@ from tools.published.tables import VALUES, Value, budgets, causes, nearest, onli
 
 from regbench.config.composing import CONFIGS
 from regbench.study import Study, load
-from regbench.study.comparisons import comparisons
 from regbench.study.report.tables import write_tables
 from tests.conftest import ROOT
-from tests.study.synthetic import write_study
+from tests.study.synthetic import judged, write_study
 
 FOLDER = ROOT / "docs/published"
 LEVELS = {"none": 0.890, "batchnorm": 0.92, "dropout": 0.87, "weight_decay": 0.90}
@@ -65,7 +64,7 @@ def test_every_study_with_published_numbers_has_an_experiment() -> None:
 
 def test_a_published_value_is_inside_or_outside_the_interval_of_one_run(tmp_path: Path) -> None:
     study = study_of(tmp_path / "runs" / R1)
-    write_tables(study, comparisons(study), tmp_path / "page" / R1)
+    write_tables(study, judged(study), tmp_path / "page" / R1)
     accuracies = 100 * study.runs.loc[study.runs["setting"] == "none", "test/acc"]
     # 2.776 is Student's t with 4 degrees of freedom, 97.5 %.
     half = 2.7764 * accuracies.std() * np.sqrt(1 + 1 / 5)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from regbench.study.statistics.checks.outliers import LIMIT, robust_scores
+from regbench.study.statistics.checks.robust import FEWEST, trimmed_mean
+from regbench.study.statistics.checks.skew import skew_limit
 from regbench.study.statistics.evidence import Evidence, from_groups
 from regbench.study.statistics.intervals import ALPHA
-from regbench.study.statistics.outliers import LIMIT, robust_scores
 from regbench.study.statistics.power import seeds_range
-from regbench.study.statistics.robust import FEWEST, trimmed_mean
-from regbench.study.statistics.skew import skew_limit
 
 STUDIES = 10_000
 COLLAPSE = 8.0

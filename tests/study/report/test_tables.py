@@ -10,7 +10,7 @@ from regbench.study import Study, load
 from regbench.study.comparisons import comparisons
 from regbench.study.report.tables import comparison_table, latex, markdown, write_tables
 from regbench.study.statistics import compare
-from tests.study.synthetic import write_study
+from tests.study.synthetic import judged, write_study
 
 SETTINGS = {"none": 0.89, "dropout p=0.1": 0.88, "dropout p=0.5": 0.87, "weight_decay": 0.9}
 
@@ -42,7 +42,7 @@ def test_one_row_per_setting_with_the_numbers_of_its_runs(study: Study) -> None:
 
 def test_what_is_written_reads_back_as_the_same_study(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "report"
-    write_tables(study, comparisons(study), out)
+    write_tables(study, judged(study), out)
     for path in (out, out / "results.csv"):
         again = load(path)
         assert again.name == study.name
@@ -64,9 +64,9 @@ def test_a_history_with_the_former_column_names_reads_as_one_of_today(study: Stu
 
 
 def test_tables_written_from_tables_are_the_same_bytes(study: Study, tmp_path: Path) -> None:
-    write_tables(study, comparisons(study), tmp_path / "first")
+    write_tables(study, judged(study), tmp_path / "first")
     again = load(tmp_path / "first")
-    write_tables(again, comparisons(again), tmp_path / "second")
+    write_tables(again, judged(again), tmp_path / "second")
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert names == ["comparison.csv", "comparison.md", "comparison.tex", "history.csv", "results.csv"]
     for name in names:
@@ -100,7 +100,7 @@ def test_the_table_names_unfinished_runs_and_no_place_of_this_machine(study: Stu
 
 def test_a_study_without_finished_runs_has_tables(tmp_path: Path) -> None:
     study = load(write_study(tmp_path / "study", {"none": 0.9}, [0], status={("none", 0): "diverged"}))
-    write_tables(study, comparisons(study), tmp_path / "report")
+    write_tables(study, judged(study), tmp_path / "report")
     again = load(tmp_path / "report")
     assert again.runs.empty
     assert again.unfinished["status"].tolist() == ["diverged"]
@@ -141,7 +141,7 @@ def test_the_latex_table_has_as_many_cells_as_columns(study: Study) -> None:
 
 
 def test_a_failed_write_leaves_the_old_table(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_tables(study, comparisons(study), tmp_path / "report")
+    write_tables(study, judged(study), tmp_path / "report")
     before = (tmp_path / "report" / "history.csv").read_bytes()
 
     def fail(*args, **kwargs):

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 from regbench.study import load
 from regbench.study.comparisons import Comparison, comparisons
 from regbench.study.statistics import compare, new_images
-from regbench.study.statistics.new_images import differences_by_image, new_images_line, this_test_set_line
-from regbench.study.statistics.seeds_and_images import SeedsAndImages, from_image_groups, from_paired_images
+from regbench.study.statistics.new_images import differences_by_image, with_new_images
+from regbench.study.statistics.seeds_and_images import from_image_groups, from_paired_images
+from regbench.study.statistics.sentences import interval_lines
 from tests.study.synthetic import write_study
 
 SETTINGS = {"none": 0.89, "batchnorm": 0.90, "dropout": 0.88}
@@ -129,25 +131,25 @@ def test_every_file_is_read_once(comparison: Comparison, monkeypatch: pytest.Mon
     assert sorted(opened) == sorted(map(Path, comparison.runs["folder"]))
 
 
-# Standard errors 0.04 and 0.22 points; t quantiles 2.776 of 4 degrees of freedom and 1.960 of 9,999.
-FOUND = SeedsAndImages(
-    mean=0.0113, seeds=0.0004**2, images=0.0022**2, interaction=0.0004**2, df=4.0, df_images=9_999.0, size=10_000
-)
+def test_the_interval_on_new_images_is_added_at_the_level_of_the_one_on_this_test_set(comparison: Comparison) -> None:
+    plain = compare(comparison)
+    by_image = differences_by_image(comparison)
+    for before, after in zip(plain, with_new_images(comparison, plain), strict=True):
+        found = by_image[before.label]
+        assert found is not None
+        bounds = found.on_new_images(0.05 / len(plain))
+        assert (after.low_new_images, after.high_new_images) == bounds
+        assert (after.low, after.high) == (before.low, before.high)
+        assert bounds[0] < after.low < after.high < bounds[1]
+        lines = interval_lines(after)
+        assert lines[0].startswith("On this test set: ")
+        assert lines[1].startswith("On new images: ")
 
 
-def test_the_lines_say_which_interval_holds_where() -> None:
-    assert this_test_set_line(FOUND, 0.05) == "On this test set: +1.13 points (+1.02 to +1.24)."
-    assert new_images_line(FOUND, 0.05) == "On new images: +1.13 points (+0.69 to +1.57)."
-    loss = replace(FOUND, mean=-FOUND.mean)
-    assert new_images_line(loss, 0.05, "test/loss") == "On new images: −0.0113 (−0.0157 to −0.0069)."
-
-
-def test_the_lines_say_what_is_not_known() -> None:
-    alone = replace(FOUND, seeds=np.nan, interaction=np.nan)
-    assert this_test_set_line(alone, 0.05) == "On this test set: +1.13 points (no interval: too few seeds)."
-    assert new_images_line(alone, 0.05) == "On new images: +1.13 points (no interval: too few seeds)."
-    alike = replace(FOUND, mean=0.0, seeds=0.0, images=0.0, interaction=0.0)
-    assert new_images_line(alike, 0.05) == "On new images: +0.00 points (no interval: no spread to judge by)."
-    assert new_images_line(None, 0.05) == (
-        "On new images: not known; it takes the predictions of all runs on the same test images."
-    )
+def test_without_predictions_the_interval_on_new_images_is_not_known(comparison: Comparison) -> None:
+    from_csv = replace(comparison, runs=comparison.runs.assign(folder=""))
+    for each in with_new_images(from_csv, compare(from_csv)):
+        assert math.isnan(each.low_new_images)
+        assert interval_lines(each)[1] == (
+            "On new images: not known, since that takes the predictions of all runs on the same test images."
+        )

@@ -1,7 +1,6 @@
 """One family of settings in the report: its verdicts, its table of settings, its figures."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict
 from numbers import Real
 from typing import Any
 
@@ -14,23 +13,20 @@ from regbench.study import formatting
 from regbench.study.comparisons import Comparison
 from regbench.study.figures.curves import advantage_plot, convergence_plot
 from regbench.study.figures.differences import forest_plot, gap_plot, seed_plot
+from regbench.study.figures.pairs import pairs_plot
+from regbench.study.figures.power import power_plot
 from regbench.study.figures.predictions import confusion_figure, mistake_grid, reliability_figure, sample_grid
 from regbench.study.figures.rendering import RenderedFigure
 from regbench.study.predictions import Predictions, confused_pairs, read_predictions
 from regbench.study.report.files import FileNames
-from regbench.study.report.page import Block, Cell, Table, Verdict, Verdicts, mean_cell
+from regbench.study.report.page import Block, Cell, Table, mean_cell
 from regbench.study.report.tables import comparison_table
-from regbench.study.statistics import Difference, advantage_by_epoch
-from regbench.study.statistics.intervals import binomial_error
+from regbench.study.report.verdict_cards import SIGNS
+from regbench.study.statistics import VERDICTS, Difference, advantage_by_epoch
+from regbench.study.statistics.checks.outliers import find_outlying
+from regbench.study.statistics.pairing import values_by_seed
+from regbench.study.statistics.power import power_curves
 
-SIGNS = {
-    "better": ("better", "▲"),
-    "worse": ("worse", "▼"),
-    "equivalent": ("even", "≈"),
-    "undecided": ("few", "?"),
-    "too few seeds": ("few", "…"),
-    "did not act": ("few", "∅"),
-}
 _DETAILED = 12
 
 
@@ -45,43 +41,20 @@ def short_title(comparison: Comparison) -> str:
     return ", ".join(parts) or comparison.title
 
 
-def verdict_group(comparison: Comparison, differences: Sequence[Difference], title: str, size: int) -> Verdicts:
-    """The verdicts in sentences, and what to keep in mind beside them.
-
-    Args:
-        comparison: The family.
-        differences: One a setting other than the baseline.
-        title: A heading, empty where the page has one family only.
-        size: Images in the test set, 0 where unknown.
-    """
-    listed = [Verdict(*SIGNS[each.verdict], *_head_and_rest(each.sentence)) for each in differences]
-    notes = []
-    if comparison.baseline is None:
-        notes.append("No run here is without regularization, so that nothing is compared: only the numbers are shown.")
-    elif not differences:
-        notes.append(f"Only the baseline, {comparison.baseline}, has finished runs: there is nothing to compare yet.")
-    accuracy = comparison.runs["test/acc"].astype(float).mean()
-    if size and np.isfinite(accuracy):
-        error = 100 * binomial_error(accuracy, size)
-        notes.append(
-            f"All settings are scored on the same {size:,} test images, which measure an accuracy of "
-            f"{100 * accuracy:.1f} % with a standard error of {error:.2f} points; the intervals hold for this test set."
-        )
-    return Verdicts(title, listed, notes)
-
-
 def settings_table(
     comparison: Comparison, differences: Sequence[Difference], styles: Mapping[str, SettingStyle]
 ) -> Table:
     """One row per setting: mean ± standard deviation of its runs, and its difference from the baseline."""
     by_label = {each.label: each for each in differences}
     heads = ["setting", "n", "test accuracy"]
-    heads += ["difference, 95 % interval", "adjusted p", "beats baseline", "verdict"] if differences else []
+    heads += (
+        ["difference, 95 % interval", "on new images", "adjusted p", "beats baseline", "verdict"] if differences else []
+    )
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
     rows = []
     for entry in comparison_table(comparison, differences).to_dict("records"):
         label = str(entry["label"])
-        row = [Cell(label, color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
+        row = [Cell(comparison.described(label), color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
         row.append(_mean_cell(entry, "test/acc", 100, 2))
         if differences:
             row += _difference_cells(by_label.get(label))
@@ -96,7 +69,8 @@ def settings_table(
     )
     if differences:
         note += (
-            " Differences are in points; their intervals hold with 95 % for all settings of this table together. "
+            " Differences are in points; their intervals hold with 95 % for all settings of this table together, the "
+            "first on this test set, the second on new images. "
             "“Beats baseline” is the share of seeds on which the setting is ahead. Equivalent means that the interval "
             f"lies inside ±{100 * comparison.margin:g} points."
         )
@@ -124,7 +98,8 @@ def difference_figures(
     """The differences with their intervals; with ``limits`` as one of several, under its family's title."""
     if not differences:
         return []
-    frame = pd.DataFrame([asdict(each) for each in differences])
+    columns = ("label", "mean", "low", "high", "verdict")
+    frame = pd.DataFrame([{name: getattr(each, name) for name in columns} for each in differences])
     title = short_title(comparison) if limits is not None else ""
     return [
         forest_plot(names("differences"), frame, styles, str(comparison.baseline), comparison.margin, limits, title)
@@ -134,9 +109,32 @@ def difference_figures(
 def spread_figures(
     comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames
 ) -> list[RenderedFigure]:
-    """Every seed, and the gap."""
+    """Every seed, the pairs of runs with one seed, and the gap."""
     own = {label: styles[label] for label in comparison.labels}
-    return [seed_plot(names("seeds"), comparison.runs, own), gap_plot(names("gap"), comparison.runs, own)]
+    drawn = [seed_plot(names("seeds"), comparison.runs, own), gap_plot(names("gap"), comparison.runs, own)]
+    if comparison.baseline is not None:
+        outlying = find_outlying(values_by_seed(comparison.runs, "test/acc"))
+        named = {(run.label, run.seed) for run in outlying}
+        pairs = pairs_plot(names("pairs"), comparison.runs, own, comparison.baseline, named)
+        drawn[1:1] = [pairs] if pairs is not None else []
+    return drawn
+
+
+def power_figures(
+    comparison: Comparison,
+    differences: Sequence[Difference],
+    styles: Mapping[str, SettingStyle],
+    names: FileNames,
+) -> list[RenderedFigure]:
+    """How likely so many seeds show the margin."""
+    tested = {each.label: each for each in differences if each.evidence.is_tested and each.verdict in VERDICTS[:4]}
+    curves = power_curves({label: each.evidence for label, each in tested.items()}, comparison.margin)
+    if curves.empty:
+        return []
+    now = {label: each.n for label, each in tested.items()}
+    needed = {label: each.seeds_needed.words for label, each in tested.items() if each.seeds_needed is not None}
+    own = {label: styles[label] for label in comparison.labels}
+    return [power_plot(names("power"), curves, own, str(comparison.baseline), comparison.margin, now, needed)]
 
 
 def epoch_blocks(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[Block]:
@@ -214,12 +212,6 @@ def prediction_blocks(
     ]
 
 
-def _head_and_rest(sentence: str) -> tuple[str, str]:
-    """A verdict's claim, which is set in bold, and its evidence."""
-    head, colon, rest = sentence.partition(": ")
-    return head + colon.strip(), rest
-
-
 def _has(history: pd.DataFrame, split: str, kind: str) -> bool:
     column = f"{split}/{kind}"
     return column in history and bool(history[column].notna().any())
@@ -227,7 +219,7 @@ def _has(history: pd.DataFrame, split: str, kind: str) -> bool:
 
 def _difference_cells(difference: Difference | None) -> list[Cell]:
     if difference is None:
-        return [Cell("baseline", 0.0), Cell("–", ""), Cell("–", ""), Cell("baseline", "")]
+        return [Cell("baseline", 0.0), *[Cell("–", "")] * 3, Cell("baseline", "")]
     mean = 100 * difference.mean
     bounds = formatting.interval(difference.low, difference.high)
     between = "" if bounds == formatting.MISSING else f" ({bounds})"
@@ -235,6 +227,7 @@ def _difference_cells(difference: Difference | None) -> list[Cell]:
     p = difference.p_adjusted
     return [
         Cell(formatting.points(difference.mean) + between, mean, kind),
+        Cell(formatting.interval(difference.low_new_images, difference.high_new_images), mean),
         Cell(formatting.p_value(p), p if np.isfinite(p) else ""),
         Cell(f"{100 * difference.p_beats:.0f} %", difference.p_beats)
         if np.isfinite(difference.p_beats)

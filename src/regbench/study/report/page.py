@@ -34,12 +34,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A sentence at the top of the page with its badge."""
+    """A sentence at the top of the page with its badge, and what else is to be known of it."""
 
     kind: str
     symbol: str
     badge: str
     sentence: str
+    details: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

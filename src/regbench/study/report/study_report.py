@@ -14,23 +14,24 @@ from regbench.study.formatting import points
 from regbench.study.predictions import Predictions
 from regbench.study.report.appendix import configurations, mixed_code, provenance, unfinished
 from regbench.study.report.comparison_section import (
-    SIGNS,
     difference_figures,
     epoch_blocks,
+    power_figures,
     prediction_blocks,
     predictions_by_setting,
     settings_table,
     short_title,
     spread_figures,
-    verdict_group,
 )
 from regbench.study.report.files import FileNames, slug, write_page
 from regbench.study.report.left_out import unfinished_notice, unverified_notice
 from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdicts, mean_cell_of
 from regbench.study.report.parameter_section import parameter_blocks
 from regbench.study.report.tables import write_tables
+from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
 from regbench.study.results import Study
 from regbench.study.statistics import NOT_ACTING, Difference, compare
+from regbench.study.statistics.new_images import with_new_images
 from regbench.study.varied_parameters import varied_parameters
 
 # Beyond these a page is too heavy to read; what is left out is said, and stands in the tables.
@@ -58,7 +59,9 @@ def write_report(
     if margin is not None:
         families = [replace(each, margin=margin) for each in families]
     differences = [compare(each) for each in families]
-    write_tables(study, families, out)
+    # Reads all predictions, as the figures of these families do.
+    differences[:_FULL_FAMILIES] = map(with_new_images, families[:_FULL_FAMILIES], differences[:_FULL_FAMILIES])
+    write_tables(study, list(zip(families, differences, strict=True)), out)
     parameters = varied_parameters(study)
     more = [str(label) for parameter in parameters for label in parameter.runs["label"].unique()]
     styles = setting_styles([*(label for each in families for label in each.labels), *more])
@@ -70,6 +73,7 @@ def write_report(
         Section("results", "Results", blocks=_results(families, differences, styles)),
         *drawn,
         *([Section("strengths", "Along an axis", blocks=varied)] if varied else []),
+        *([glossary([each.margin for each in families])] if families else []),
         *unfinished(study, problems),
         *configurations(study),
         *provenance(study, command),
@@ -102,6 +106,8 @@ def _families(
         else:
             forests += forest
             blocks = [Block("Seeds and gap", figures=spread)]
+        if power := power_figures(comparison, found, styles, names):
+            blocks.append(Block("Power: would so many seeds show the margin?", figures=power))
         texts = []
         if number < _FULL_FAMILIES:
             predictions = predictions_by_setting(comparison)

@@ -13,12 +13,12 @@ from regbench.study.formatting import MISSING, interval, mean_sd, p_value, point
 from regbench.study.results import Study
 from regbench.study.run_tables import COLUMNS, HISTORY_COLUMNS, INERT, INTEGERS, ordered
 from regbench.study.settings import CODES, NOT_COMPARED, flatten
-from regbench.study.statistics import Difference, compare
+from regbench.study.statistics import Difference
 
 _SPREAD = ["train/acc", "val/acc", "test/acc", "test/loss", "test/ece", "gap", "best_epoch", "seconds/total"]
 _VERDICT = [
-    *("n", "mean", "low", "high", "margin", "p", "p_adjusted", "p_permutation", "p_beats", "detectable"),
-    "seeds_needed",
+    *("n", "mean", "low", "high", "low_new_images", "high_new_images", "margin"),
+    *("p", "p_adjusted", "p_permutation", "p_beats", "detectable"),
 ]
 # Heavy or no choice of the experiment, so not worth a column in every row.
 _NOT_IN_CSV = {*NOT_COMPARED, "dataset.classes"}
@@ -45,20 +45,30 @@ def comparison_table(comparison: Comparison, differences: Sequence[Difference]) 
         for name in _VERDICT:
             shown = {"n": "pairs", "mean": "difference"}.get(name, name)
             row[shown] = getattr(difference, name) if difference else None
+        needed = difference.seeds_needed if difference else None
+        row |= {
+            "seeds_needed_low": needed.low if needed else None,
+            "seeds_needed_high": needed.high if needed else None,
+        }
         row["test"] = ("paired t" if difference.paired else "Welch t") if difference else ""
         row["verdict"] = difference.verdict if difference else ""
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def write_tables(study: Study, comparisons: Sequence[Comparison], out: Path) -> None:
+def write_tables(study: Study, judged: Sequence[tuple[Comparison, Sequence[Difference]]], out: Path) -> None:
     """Write `results.csv`, `history.csv` and `comparison.csv`, `.md` and `.tex` into `out`, each in one step.
 
     `results.csv` has one row per run, the unfinished ones with their status and reason, and every value of the
     configuration, so that `load` reads the same study from it and several studies can be set beside each other.
+
+    Args:
+        study: What was loaded.
+        judged: Its families with what was found of each.
+        out: The folder, made where missing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tables = [(family, comparison_table(family, compare(family))) for family in comparisons]
+    tables = [(family, comparison_table(family, differences)) for family, differences in judged]
     whole = [table.assign(comparison=family.title) for family, table in tables]
     joined = pd.concat(whole, ignore_index=True) if whole else pd.DataFrame(columns=["comparison", "label"])
     joined.insert(0, "comparison", joined.pop("comparison"))

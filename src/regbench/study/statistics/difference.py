@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from regbench.study.statistics.evidence import Evidence
+from regbench.study.statistics.power import SeedsRange
+
 BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
 TOO_FEW, NOT_ACTING = "too few seeds", "did not act"
 VERDICTS = (BETTER, WORSE, EQUIVALENT, UNDECIDED, TOO_FEW, NOT_ACTING)
@@ -34,6 +37,10 @@ class Difference:
         seeds_needed: Seeds a setting for `detectable` to come down to the margin; None where unknown.
         paired: Whether seeds are shared.
         sentence: All that in one sentence.
+        doubts: What in the runs makes the interval doubtful, and a robust second opinion then; a sentence each.
+        evidence: What all of it comes from.
+        low_new_images: Lower end of the interval that also counts the sampling of test images; NaN where not known.
+        high_new_images: Its upper end.
     """
 
     label: str
@@ -51,9 +58,13 @@ class Difference:
     p_permutation: float
     p_beats: float
     detectable: float
-    seeds_needed: int | None
+    seeds_needed: SeedsRange | None
     paired: bool
     sentence: str
+    doubts: tuple[str, ...]
+    evidence: Evidence
+    low_new_images: float = math.nan
+    high_new_images: float = math.nan
 
     @property
     def within_margin(self) -> bool:

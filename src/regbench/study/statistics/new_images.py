@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from regbench.study.comparisons import Comparison
-from regbench.study.formatting import amount, interval
 from regbench.study.predictions import MEANS_OVER_IMAGES, read_image_values
+from regbench.study.statistics.difference import Difference
+from regbench.study.statistics.intervals import ALPHA
 from regbench.study.statistics.pairing import is_paired
 from regbench.study.statistics.seeds_and_images import SeedsAndImages, from_image_groups, from_paired_images
 
@@ -43,36 +45,26 @@ def differences_by_image(comparison: Comparison, metric: str = "test/acc") -> di
     return {label: baseline.compared(_Values.read(runs[runs["label"] == label], metric)) for label in others}
 
 
-def this_test_set_line(found: SeedsAndImages, level: float, metric: str = "test/acc") -> str:
-    """Write the difference with the interval by seeds, as in "On this test set: +1.13 points (+0.91 to +1.35).".
+def with_new_images(comparison: Comparison, differences: Sequence[Difference]) -> list[Difference]:
+    """Add to a family's differences the interval that also counts the sampling of test images.
+
+    It is simultaneous over the same settings as the interval on this test set; NaN where there is none or predictions
+    cannot be read.
 
     Args:
-        found: The difference.
-        level: Probability that the interval misses; alpha over the number of settings for simultaneous ones.
-        metric: What was compared.
+        comparison: The family.
+        differences: What `compare` found, all of one metric.
     """
-    return _line("On this test set", found, found.on_this_test_set(level), metric)
-
-
-def new_images_line(found: SeedsAndImages | None, level: float, metric: str = "test/acc") -> str:
-    """Write the difference with the interval by both, as in "On new images: +1.13 points (+0.58 to +1.68).".
-
-    Args:
-        found: The difference; None where the predictions could not be read.
-        level: Probability that the interval misses; alpha over the number of settings for simultaneous ones.
-        metric: What was compared.
-    """
-    if found is None:
-        return "On new images: not known; it takes the predictions of all runs on the same test images."
-    return _line("On new images", found, found.on_new_images(level), metric)
-
-
-def _line(where: str, found: SeedsAndImages, bounds: tuple[float, float], metric: str) -> str:
-    if not math.isnan(bounds[0]):
-        shown = interval(*bounds, metric)
-    else:
-        shown = f"no interval: {'too few seeds' if math.isnan(found.seeds) else 'no spread to judge by'}"
-    return f"{where}: {amount(found.mean, metric)} ({shown})."
+    tested = [each for each in differences if not math.isnan(each.low)]
+    if not tested:
+        return list(differences)
+    by_image = differences_by_image(comparison, tested[0].metric)
+    result = []
+    for each in differences:
+        found = by_image.get(each.label) if each in tested else None
+        low, high = found.on_new_images(ALPHA / len(tested)) if found is not None else (math.nan, math.nan)
+        result.append(replace(each, low_new_images=low, high_new_images=high))
+    return result
 
 
 class _Values:

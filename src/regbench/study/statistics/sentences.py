@@ -7,6 +7,7 @@ from regbench.study.statistics.difference import BETTER, EQUIVALENT, TOO_FEW, WO
 from regbench.study.statistics.evidence import Evidence
 
 _WORDS = {"train": "training", "val": "validation", "test": "test", "acc": "accuracy", "ece": "calibration error"}
+_UNKNOWN = "that takes the predictions of all runs on the same test images"
 
 
 def verdict_sentence(difference: Difference, item: Evidence, name: str = "", training: str = "") -> str:
@@ -31,6 +32,18 @@ def verdict_sentence(difference: Difference, item: Evidence, name: str = "", tra
     elif item.left_out:
         text += f" {item.left_out} run{'s' if item.left_out > 1 else ''} without a partner of the same seed left out."
     return text
+
+
+def interval_lines(difference: Difference) -> list[str]:
+    """Write what a tested difference is on this test set, and on new images, where these are drawn anew as well."""
+    mean = amount(difference.mean, difference.metric)
+    lines = [f"On this test set: {mean} ({interval(difference.low, difference.high, difference.metric)})."]
+    low, high = difference.low_new_images, difference.high_new_images
+    if math.isnan(low):
+        return [*lines, f"On new images: not known, since {_UNKNOWN}."]
+    turns = difference.verdict in {BETTER, WORSE} and low <= 0 <= high
+    turned = "; another test set of this size might turn the order" if turns else ""
+    return [*lines, f"On new images: {mean} ({interval(low, high, difference.metric)}){turned}."]
 
 
 def metric_words(metric: str) -> str:
@@ -61,8 +74,8 @@ def _rest(difference: Difference) -> str:
         parts.append(f"a {gain} of {margin} is ruled out")
     if difference.low > -difference.margin:
         parts.append(f"a {loss} of {margin} is ruled out")
-    enough = f"about {difference.seeds_needed:,}" if difference.seeds_needed else "more than 10,000"
-    parts.append(f"{enough} seeds would most likely show a difference of {margin}")
+    if difference.seeds_needed is not None:
+        parts.append(f"{difference.seeds_needed.words} seeds would most likely show a difference of {margin}")
     return "; " + "; ".join(parts)
 
 

@@ -9,10 +9,12 @@ import pandas as pd
 
 from regbench.study.acting import not_acting
 from regbench.study.comparisons import Comparison
+from regbench.study.statistics.checks.assumptions import examine
 from regbench.study.statistics.difference import NOT_ACTING, Difference, higher_is_better, verdict_of
 from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs
 from regbench.study.statistics.intervals import ALPHA, adjusted, interval, simultaneous
-from regbench.study.statistics.power import detectable, seeds_needed
+from regbench.study.statistics.pairing import is_paired, values_by_seed
+from regbench.study.statistics.power import detectable, seeds_range
 from regbench.study.statistics.sentences import verdict_sentence
 
 
@@ -37,13 +39,18 @@ def compare(comparison: Comparison, metric: str = "test/acc", margin: float | No
         margin = comparison.margin if metric.endswith("acc") else math.nan
     if margin <= 0:
         raise ValueError(f"margin: expected a difference above 0, got {margin}")
-    values = _by_seed(comparison.runs, metric)
+    values = values_by_seed(comparison.runs, metric)
     baseline = values[comparison.baseline]
     others = [label for label in comparison.labels if label != comparison.baseline]
     family = {label: _pair_or_group(values[label], baseline) for label in others}
     idle = not_acting(comparison)
     acting = {label: item for label, item in family.items() if label not in idle}
-    judged = {each.label: each for each in judge(acting, comparison.baseline, metric, margin, comparison)}
+    tested = {label: item.paired for label, item in acting.items() if item.is_tested}
+    doubts = examine(values, comparison.baseline, tested, metric, margin)
+    judged = {
+        each.label: replace(each, doubts=doubts[each.label].sentences if each.label in doubts else ())
+        for each in judge(acting, comparison.baseline, metric, margin, comparison)
+    }
     return [
         judged[label] if label in judged else _unjudged(label, comparison.baseline, metric, item, idle[label])
         for label, item in family.items()
@@ -88,9 +95,11 @@ def judge(
             p_permutation=item.p_permutation,
             p_beats=item.wins if higher_is_better(metric) else 1 - item.wins,
             detectable=detectable(item, m) if item.is_tested else math.nan,
-            seeds_needed=seeds_needed(item, m, margin) if margin > 0 else None,
+            seeds_needed=seeds_range(item, m, margin) if margin > 0 else None,
             paired=item.paired,
             sentence="",
+            doubts=(),
+            evidence=item,
         )
         name = comparison.described(label) if comparison else label
         training = comparison.training if comparison else ""
@@ -115,6 +124,8 @@ def _unjudged(label: str, baseline: str, metric: str, item: Evidence, reason: st
         seeds_needed=None,
         paired=item.paired,
         sentence=f"{label} did not act, so there is nothing to compare: {reason}.",
+        doubts=(),
+        evidence=item,
     )
 
 
@@ -133,13 +144,13 @@ def advantage_by_epoch(comparison: Comparison, metric: str = "val/acc") -> pd.Da
     if comparison.baseline is None or not others or metric not in comparison.history:
         return pd.DataFrame(columns=columns)
     level = ALPHA / len(others)
-    values = _by_seed(comparison.history, metric, ["epoch"])
+    values = values_by_seed(comparison.history, metric, ["epoch"])
     baseline = values[comparison.baseline].unstack("epoch")
     rows = []
     for label in others:
         curves = values[label].unstack("epoch")
         shared = curves.index.intersection(baseline.index)
-        paired = _is_paired(len(shared), len(curves), len(baseline))
+        paired = is_paired(len(shared), len(curves), len(baseline))
         for epoch in curves.columns.intersection(baseline.columns):
             if paired:
                 both = pd.concat([curves.loc[shared, epoch], baseline.loc[shared, epoch]], axis=1).dropna().to_numpy()
@@ -154,25 +165,10 @@ def advantage_by_epoch(comparison: Comparison, metric: str = "val/acc") -> pd.Da
 def _pair_or_group(setting: pd.Series, baseline: pd.Series) -> Evidence:
     """Pair two settings' values by their index, or compare them as groups where hardly any are shared."""
     shared = setting.index.intersection(baseline.index)
-    if not _is_paired(len(shared), len(setting), len(baseline)):
+    if not is_paired(len(shared), len(setting), len(baseline)):
         return from_groups(setting.to_numpy(), baseline.to_numpy())
     left_out = len(setting) + len(baseline) - 2 * len(shared)
     return from_pairs(setting[shared].to_numpy(), baseline[shared].to_numpy(), left_out)
-
-
-def _by_seed(table: pd.DataFrame, metric: str, more: list[str] | None = None) -> dict[str, pd.Series]:
-    """Each label's values by seed and split, several runs of one seed as their mean."""
-    keys = ["seed", "split_seed", *(more or [])]
-    rows = table[["label", *keys, metric]].dropna(subset=[metric]).fillna({"split_seed": -1})
-    means = rows.groupby(["label", *keys])[metric].mean()
-    empty = means.iloc[:0].droplevel("label")
-    known = set(rows["label"])
-    return {label: means.loc[label] if label in known else empty for label in table["label"].unique()}
-
-
-def _is_paired(shared: int, ours: int, theirs: int) -> bool:
-    smaller = min(ours, theirs)
-    return shared >= min(2, smaller) and 2 * shared >= smaller and shared > 0
 
 
 def _paired_moments(differences: np.ndarray) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regbench.study.statistics.assumptions import Assumptions, examine
+from regbench.study.statistics.checks.assumptions import Assumptions, examine
 
 NONE = [0.8912, 0.8890, 0.8875, 0.8931, 0.8903, 0.8887]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regbench.study.statistics.robust import trimmed_difference, trimmed_mean
-from regbench.study.statistics.skew import skew_limit, skewness
+from regbench.study.statistics.checks.robust import trimmed_difference, trimmed_mean
+from regbench.study.statistics.checks.skew import skew_limit, skewness
 
 
 def test_the_trimmed_mean_agrees_with_a_hand_computed_case() -> None:

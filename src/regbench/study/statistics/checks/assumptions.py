@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from regbench.study.formatting import amount
+from regbench.study.statistics.checks.outliers import OutlyingRun, find_outlying, unusual_pairs
+from regbench.study.statistics.checks.second_opinion import SecondOpinion, second_opinion
+from regbench.study.statistics.checks.skew import FEWEST, skew_limit, skewness
 from regbench.study.statistics.intervals import ALPHA
-from regbench.study.statistics.outliers import OutlyingRun, find_outlying, unusual_pairs
-from regbench.study.statistics.second_opinion import SecondOpinion, second_opinion
-from regbench.study.statistics.skew import FEWEST, skew_limit, skewness
 
 
 @dataclass(frozen=True)

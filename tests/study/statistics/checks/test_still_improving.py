@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from regbench.study.comparisons import Comparison
-from regbench.study.statistics.still_improving import still_improving
+from regbench.study.statistics.checks.still_improving import still_improving
 
 RUN = {"study": "s", "dataset": "digits", "model": "mlp", "split_seed": 0}
 

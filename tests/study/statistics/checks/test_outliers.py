@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regbench.study.statistics.outliers import LIMIT, find_outlying, robust_scores, unusual_pairs
+from regbench.study.statistics.checks.outliers import LIMIT, find_outlying, robust_scores, unusual_pairs
 
 
 def by_seed(*values: float) -> pd.Series:

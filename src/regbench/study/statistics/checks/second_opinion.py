@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from regbench.study.formatting import amount, interval
-from regbench.study.statistics import robust
+from regbench.study.statistics.checks import robust
+from regbench.study.statistics.checks.robust import trimmed_difference, trimmed_mean
 from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs
 from regbench.study.statistics.intervals import interval as t_interval
-from regbench.study.statistics.robust import trimmed_difference, trimmed_mean
 
 _READ = {
     "above": "excludes 0",
