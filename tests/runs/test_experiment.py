@@ -156,6 +156,7 @@ def test_a_finished_run_from_before_splits_followed_the_seed_is_returned_and_loa
     composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = composed("seed=4", "dataset.split_seed=0")
+    del before["dataset"]["margin"]
     finished = run(tmp_path, before, [])
     trained = load_run(tmp_path)
     assert score_splits(predict_splits(trained.net, trained.data)) == pytest.approx(finished.metrics, abs=1e-7)

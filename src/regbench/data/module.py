@@ -85,6 +85,7 @@ class ImageData(pl.LightningDataModule):
         split_seed: Seed of the split; `None` takes the run's: then the split is another one for each seed, and the same
             for all settings of a seed.
         flip: Whether a mirrored image keeps its class; augmentation asks for it.
+        margin: The smallest difference in test accuracy that matters on this set, a fraction; reports judge by it.
         seed: With the epoch, it alone decides the order of the training batches.
         watched: Splits that are scored at each epoch's end, as `evaluation_batches` names them.
 
@@ -108,6 +109,7 @@ class ImageData(pl.LightningDataModule):
         train_size: int | None = None,
         split_seed: int | None = None,
         flip: bool = False,
+        margin: Annotated[float, Field(gt=0, lt=1)] = 0.003,
         seed: int = 0,
         watched: tuple[str, ...] = ("probe", "val"),
     ) -> None:
@@ -135,6 +137,7 @@ class ImageData(pl.LightningDataModule):
         self.train_size = train_size
         self.split_seed = split_seed
         self.flip = flip
+        self.margin = margin
         self.seed = seed
         self.watched = watched
         self.sha256: str | None = None
