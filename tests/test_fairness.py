@@ -1,5 +1,6 @@
 """What makes a comparison fair: settings of one seed differ in nothing but the technique."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,14 +83,35 @@ def test_all_settings_see_the_same_batches_in_every_epoch_and_the_epochs_differ(
     assert torch.equal(first.flatten(1).sum(1).sort().values, second.flatten(1).sum(1).sort().values)
 
 
-def test_the_split_depends_on_split_seed_alone(composed: Composed) -> None:
-    def validation(*overrides: str) -> Tensor:
-        data = build(composed(*overrides)).data
-        data.setup()
-        return data.splits["val"].images
+def validation(*overrides: str, composed: Composed) -> Tensor:
+    data = build(composed(*overrides)).data
+    data.setup()
+    return data.splits["val"].images
 
-    assert torch.equal(validation("seed=0"), validation("seed=5", "regularizer=dropout"))
-    assert not torch.equal(validation(), validation("dataset.split_seed=1"))
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_all_settings_of_a_seed_have_the_same_split(setting: str, composed: Composed) -> None:
+    baseline = validation("seed=5", composed=composed)
+    assert torch.equal(validation("seed=5", f"regularizer={setting}", composed=composed), baseline)
+
+
+def test_each_seed_has_a_split_of_its_own(composed: Composed) -> None:
+    splits = [validation(f"seed={seed}", composed=composed) for seed in range(3)]
+    assert not any(torch.equal(first, second) for first, second in itertools.combinations(splits, 2))
+
+
+def test_a_fixed_split_is_the_same_for_all_seeds_and_that_of_the_seed_of_its_number(composed: Composed) -> None:
+    fixed = [validation(f"seed={seed}", "dataset.split_seed=3", composed=composed) for seed in (0, 7)]
+    assert torch.equal(*fixed)
+    assert torch.equal(fixed[0], validation("seed=3", composed=composed))
+
+
+def test_a_dataset_that_says_nothing_of_its_split_has_split_0_for_all_seeds_as_ever(composed: Composed) -> None:
+    config = composed("seed=4")
+    del config["dataset"]["split_seed"]
+    data = build(config).data
+    data.setup()
+    assert torch.equal(data.splits["val"].images, validation("dataset.split_seed=0", composed=composed))
 
 
 @pytest.mark.parametrize(

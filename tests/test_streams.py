@@ -36,6 +36,7 @@ def test_batch_order_is_a_function_of_seed_and_epoch_alone() -> None:
 
 def test_streams_of_different_purposes_never_share_a_seed() -> None:
     names = [(seed, name, epoch) for seed in range(20) for name in ("order", "noise") for epoch in range(20)]
+    names += [(seed, *name) for seed in range(20) for name in (("split",), ("initialization", "c1"))]
     seeds = [stream_seed(*name) for name in names]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 Composed = Callable[..., dict[str, Any]]
 Call = Callable[..., tuple[Any, str]]
 SEED = "expected an integer of at least 0 and below 2^63; received"
+SPLIT_SEED = "expected an integer of at least 0 and below 2^63, or null to follow the seed; received"
 NAME = "expected the name of a folder below outputs/sweeps, without slashes and control characters; received"
 
 
@@ -49,7 +50,8 @@ WRONG = [
     (["seed='1'"], f"seed: {SEED} '1'"),
     (["seed=null"], f"seed: {SEED} None"),
     (["seed=9223372036854775808"], f"seed: {SEED} 9223372036854775808"),
-    (["dataset.split_seed=-1"], f"dataset.split_seed: {SEED} -1"),
+    (["dataset.split_seed=-1"], f"dataset.split_seed: {SPLIT_SEED} -1"),
+    (["dataset.split_seed=seed"], f"dataset.split_seed: {SPLIT_SEED} 'seed'"),
     (["study=../../x"], f"study: {NAME} '../../x'"),
     (["study=/x"], f"study: {NAME} '/x'"),
     (["study=.."], f"study: {NAME} '..'"),

@@ -37,6 +37,7 @@ def test_the_order_of_techniques_on_the_command_line_does_not_matter(composed: C
         "seed=7",
         "study=other",
         "dataset.root=elsewhere",
+        "dataset.margin=0.5",
     ],
 )
 def test_seeds_and_places_are_not_part_of_the_identity(override: str, composed: Composed) -> None:

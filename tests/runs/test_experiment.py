@@ -16,7 +16,7 @@ from regbench.runs.loading import load_run
 from regbench.runs.parts import build
 from regbench.runs.run import run
 from regbench.storage.files import write_json
-from regbench.storage.results import is_finished, read_results
+from regbench.storage.results import is_finished, read_config, read_results
 from regbench.storage.schema import HISTORY, METRICS
 from regbench.training.history import DivergedError
 
@@ -129,6 +129,42 @@ def test_a_finished_run_is_returned_and_not_trained_again(
     assert results.reused
     assert results.model_copy(update={"reused": False}) == read_results(folder)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(("split_seed", "used"), [("null", 4), ("1", 1)])
+def test_the_results_name_the_seed_of_the_split_that_was_used(
+    split_seed: str, used: int, composed: Composed, tmp_path: Path
+) -> None:
+    config = composed("seed=4", f"dataset.split_seed={split_seed}")
+    assert run(tmp_path, config, []).split_seed == used
+    assert read_config(tmp_path).config["dataset"]["split_seed"] == yaml.safe_load(split_seed)
+    data, fixed = load_run(tmp_path).data, build(composed(f"dataset.split_seed={used}")).data
+    data.setup()
+    fixed.setup()
+    assert torch.equal(data.splits["val"].images, fixed.splits["val"].images)
+
+
+def test_a_run_that_does_not_finish_names_the_seed_of_its_split_too(composed: Composed, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="train_images"):
+        run(tmp_path, composed("seed=4", "dataset.train_images=1500"), [])
+    results = read_results(tmp_path)
+    assert results is not None
+    assert (results.status, results.split_seed) == ("failed", 4)
+
+
+def test_a_finished_run_from_before_splits_followed_the_seed_is_returned_and_loads(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = composed("seed=4", "dataset.split_seed=0")
+    del before["dataset"]["margin"]
+    finished = run(tmp_path, before, [])
+    trained = load_run(tmp_path)
+    assert score_splits(predict_splits(trained.net, trained.data)) == pytest.approx(finished.metrics, abs=1e-7)
+    assert finished.split_seed == 0
+    monkeypatch.setattr(ImageData, "setup", lambda *_: pytest.fail("trained again"))
+    assert run(tmp_path, composed("seed=4", "dataset.split_seed=0"), []).reused
+    with pytest.raises(ValueError, match="holds the run of another configuration"):
+        run(tmp_path, composed("seed=4"), [])
 
 
 def test_a_folder_of_another_configuration_is_refused_and_left_as_it_was(finished: tuple[Path, dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 import functools
 from typing import Any, NamedTuple
 
+import pandas as pd
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -12,8 +13,9 @@ from hydra.types import RunMode
 
 from regbench.config import compose
 from regbench.config.composing import CONFIGS, check_choices
-from regbench.config.identity import setting_name
+from regbench.config.identity import config_hash, setting_name
 from regbench.runs.parts import build
+from tests.conftest import ROOT
 
 
 class Recipe(NamedTuple):
@@ -109,6 +111,16 @@ def test_a_recipe_runs_every_setting_on_every_seed(name: str) -> None:
     for job in jobs:
         check_choices(job)
     assert list(first_of_each_setting(name)) == recipe.settings
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *SEARCHES, *CAUSES])
+def test_an_experiment_finds_the_runs_that_its_committed_results_are_of(name: str) -> None:
+    for job in plan(name):
+        config = compose([f"experiment=published/{name}", *job, "threads=1", "compile=true"])
+        assert config["dataset"]["split_seed"] == 0
+        rows = pd.read_csv(ROOT / f"docs/published/{config['study']}/results.csv").query("status == 'finished'")
+        found = rows[(rows["seed"] == config["seed"]) & (rows["config_hash"] == config_hash(config))]
+        assert found[["setting", "split_seed"]].to_numpy().tolist() == [[setting_name(config), 0]]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -27,7 +27,7 @@ def check_values(config: Mapping[str, Any]) -> None:
     if type(threads := config.get("threads")) is int and threads > MAX_THREADS:
         raise ValueError(f"threads: expected at most {MAX_THREADS:,}; received {threads}")
     if isinstance(dataset := config.get("dataset"), Mapping) and "split_seed" in dataset:
-        _check_seed(dataset["split_seed"], "dataset.split_seed")
+        _check_split_seed(dataset["split_seed"])
     if isinstance(scheduler := config.get("scheduler"), Mapping):
         _check_periods(scheduler)
     if isinstance(callbacks := config.get("callbacks"), Mapping):
@@ -41,6 +41,14 @@ def check_values(config: Mapping[str, Any]) -> None:
 def _check_seed(seed: Any, key: str) -> None:
     if type(seed) is not int or not 0 <= seed < SEEDS:
         raise ValueError(f"{key}: expected an integer of at least 0 and below 2^63; received {seed!r}")
+
+
+def _check_split_seed(seed: Any) -> None:
+    if seed is not None and (type(seed) is not int or not 0 <= seed < SEEDS):
+        raise ValueError(
+            "dataset.split_seed: expected an integer of at least 0 and below 2^63, or null to follow the seed; "
+            f"received {seed!r}"
+        )
 
 
 def _check_patience(patience: Any, key: str) -> None:

@@ -11,7 +11,8 @@ from regbench.storage.schema import label_of, run_path
 
 _NAMED = ("dataset", "model", "optimizer", "scheduler")
 _NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "force")
-_NOT_IDENTITY_OF_DATASET = ("root", "flip")  # flip reaches the numbers by augmentation's own key alone
+# flip reaches the numbers by augmentation's own key alone, and the margin only judges them.
+_NOT_IDENTITY_OF_DATASET = ("root", "flip", "margin")
 # Their YAMLs once had a key without effect; it stays in the hash, so that stored runs are still found.
 _PARTIAL = {"_partial_": True}
 

@@ -66,7 +66,7 @@ class Batches:
 class ImageData(pl.LightningDataModule):
     """A grey-scale image set with train, validation and test splits, whole in memory.
 
-    The validation split is a stratified part of the official training set, chosen by `split_seed` alone; the
+    The validation split is a stratified part of the official training set, drawn from a random stream of its own; the
     training split is a stratified, nested part of the rest: 1,000 images are among the 5,000, those among all.
 
     Args:
@@ -82,8 +82,10 @@ class ImageData(pl.LightningDataModule):
         batch_size: Images a training batch.
         val_size: Validation images; 0 allowed (the last checkpoint is used then).
         train_size: Training images; `None` takes all that validation leaves.
-        split_seed: Seed of the split.
+        split_seed: Seed of the split; `None` takes the run's: then the split is another one for each seed, and the same
+            for all settings of a seed.
         flip: Whether a mirrored image keeps its class; augmentation asks for it.
+        margin: The smallest difference in test accuracy that matters on this set, a fraction; reports judge by it.
         seed: With the epoch, it alone decides the order of the training batches.
         watched: Splits that are scored at each epoch's end, as `evaluation_batches` names them.
 
@@ -105,8 +107,9 @@ class ImageData(pl.LightningDataModule):
         batch_size: PositiveInt,
         val_size: NonNegativeInt,
         train_size: int | None = None,
-        split_seed: int = 0,
+        split_seed: int | None = None,
         flip: bool = False,
+        margin: Annotated[float, Field(gt=0, lt=1)] = 0.003,
         seed: int = 0,
         watched: tuple[str, ...] = ("probe", "val"),
     ) -> None:
@@ -134,6 +137,7 @@ class ImageData(pl.LightningDataModule):
         self.train_size = train_size
         self.split_seed = split_seed
         self.flip = flip
+        self.margin = margin
         self.seed = seed
         self.watched = watched
         self.sha256: str | None = None
@@ -151,7 +155,7 @@ class ImageData(pl.LightningDataModule):
         arrays = self.source.read(Path(self.root))
         self._check(arrays)
         self.sha256 = arrays.sha256()
-        order = stratified_order(arrays.train_labels, self.split_seed)
+        order = stratified_order(arrays.train_labels, self.seed if self.split_seed is None else self.split_seed)
         val = order[: self.val_size]
         train = order[self.val_size :][: self.train_size]
 

@@ -75,6 +75,8 @@ def _build(
     if isinstance(epochs, int) and epochs < 1:
         raise ValueError(f"trainer.max_epochs: expected 1 or more, received {epochs}")
     data = construct(dataset, ImageData, "dataset", seed=seed, watched=("probe",))
+    if "split_seed" not in dataset and data.split_seed is None:
+        data.split_seed = 0  # as before splits followed the seed: the hash of such a configuration is still the same
     data.watched += (*(["val"] if data.val_size else []), *(["test"] if track_test else []))
     techniques = Combined(
         {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}

@@ -49,6 +49,12 @@ class RunSpec:
         """The seed as it was given."""
         return self.config.get("seed")
 
+    @property
+    def split_seed(self) -> Any:
+        """The seed of the split: the run's own, unless the dataset states one; `None` where it has no such key."""
+        dataset = _node(self.config, "dataset")
+        return self.seed if dataset.get("split_seed", 0) is None else dataset.get("split_seed")
+
     def check(self) -> None:
         """Refuse what composes but makes no sense, or no comparison.
 
@@ -67,7 +73,7 @@ class RunSpec:
             "study": _typed(config.get("study"), str),
             "setting": self.setting,
             "seed": _typed(self.seed, int),
-            "split_seed": _typed(_node(config, "dataset").get("split_seed"), int),
+            "split_seed": _typed(self.split_seed, int),
             "config_hash": self.config_hash,
             "threads": _typed(config.get("threads"), int),
             "compile": _typed(config.get("compile"), bool),

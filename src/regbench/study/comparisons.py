@@ -8,6 +8,7 @@ import pandas as pd
 
 from regbench.study import run_tables
 from regbench.study.formatting import config_value
+from regbench.study.margins import margins
 from regbench.study.results import Study
 from regbench.study.settings import (
     KEPT_THE_SAME,
@@ -31,7 +32,8 @@ class Comparison:
         runs: The family's rows of `Study.runs`.
         history: The family's rows of `Study.history`.
         where: The other values that tell this family from the study's others, by column of `runs`.
-        margin: The smallest difference in accuracy that matters, a fraction.
+        margin: The smallest difference in accuracy that matters, a fraction: the data set's, or the largest where the
+            family's runs state several.
         training: How all of them are trained: `"adam at 0.001"`; empty where that differs or is not known.
     """
 
@@ -77,7 +79,9 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         labels = [label for label in labels if label == chosen] + [label for label in labels if label != chosen]
         part = history[run_tables.by_run(history, rows, "label").notna()]
         title = _title(rows, where, compared)
-        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, training=_training(study, rows)))
+        margin = float(margins(rows).max())
+        training = _training(study, rows)
+        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training))
     return families
 
 

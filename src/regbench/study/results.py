@@ -13,6 +13,7 @@ from regbench.storage.results import DamagedError, RunResults, read_results
 from regbench.storage.schema import CONFIG, FINISHED, HISTORY, METRICS, RESULTS, SWEEP, label_of, read_run_path
 from regbench.storage.study_folder import find_runs, read_plan
 from regbench.study import run_folders, run_tables
+from regbench.study.margins import MARGIN, margins
 from regbench.study.run_tables import COLUMNS, HISTORY_COLUMNS, UNFINISHED_COLUMNS
 from regbench.study.settings import (
     CODES,
@@ -43,7 +44,8 @@ class Study:
     Attributes:
         name: The studies' names joined by ` + `.
         runs: One row per finished run: `study`, `dataset`, `model`, `setting`, `label`, the other values of
-            `results.json`, `folder` (empty where read from a CSV), a column
+            `results.json`, `margin` (the smallest difference in test accuracy that matters on the data set, a
+            fraction), `folder` (empty where read from a CSV), a column
             `config/regularizer.<technique>.<parameter>` for each parameter of a technique, and a column
             `config/<dotted.key>` for each other value of the configuration that differs and does not follow from the
             columns before. `code/regularizer` and `code/rest` tell runs of different code apart, where any is not
@@ -119,7 +121,8 @@ class _Found:
         return new
 
     def study(self) -> Study:
-        runs = run_tables.tidy(pd.DataFrame(self.rows))
+        rows = pd.DataFrame(self.rows)
+        runs = run_tables.tidy(rows.assign(**{MARGIN: margins(rows)}))
         if len(runs):
             runs = drop_known_code(runs)
             runs["label"] = label_settings(runs)
@@ -210,6 +213,7 @@ def _add_run(run: run_folders.Run, path: Path, found: _Found) -> str:
     if results.inert:
         row[run_tables.INERT] = "+".join(results.inert)
     row |= {f"config/{key}": value for key, value in flatten(config)}
+    row[MARGIN] = row.get("config/dataset.margin")
     if found.is_new(row):
         found.rows.append(row)
         identity = {name: row.get(name) for name in run_tables.HISTORY_IDENTITY if name in row}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from regbench.storage.results import Seconds
 from regbench.storage.schema import METRICS
+from regbench.study.margins import MARGIN
 from regbench.study.run_folders import CURVES, rename_curves
 
 IDENTITY = ("study", "dataset", "model", "setting", "label")
@@ -16,7 +17,7 @@ COLUMNS = [
     *("optimizer", "scheduler", "seed", "split_seed", "config_hash", "threads", "compile", "epochs", "best_epoch"),
     *("checkpoint", "parameters", "train_size", *METRICS),
     *(f"seconds/{part}" for part in Seconds.model_fields),
-    *("images_per_second", "folder"),
+    *("images_per_second", MARGIN, "folder"),
 ]
 # Techniques that did nothing, joined by +; there only if some did nothing.
 INERT = "did_not_act"
@@ -66,7 +67,8 @@ def read_results(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: The file is no CSV or lacks a column.
     """
-    return _with_columns(_read_csv(path), ["status", *COLUMNS], path)
+    wanted = [name for name in COLUMNS if name != MARGIN]  # which tables from before do not have
+    return _with_columns(_read_csv(path), ["status", *wanted], path)
 
 
 def read_history(path: Path) -> pd.DataFrame:

@@ -158,5 +158,7 @@ def _refusing() -> Iterator[None]:
     """End the program in one line where a value is wrong: an exception of a callback would become a warning."""
     try:
         yield
+    except OmegaConfBaseException:  # some are ValueErrors, too; Hydra meets them next, and they are described there
+        raise
     except ValueError as error:
         sys.exit(f"error: {describe_error(error)}")
