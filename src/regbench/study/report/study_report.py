@@ -101,13 +101,12 @@ def _families(
         predictions: dict[str, Predictions] = {}
         forest = difference_figures(comparison, found, styles, names, limits)
         spread = spread_figures(comparison, styles, names)
+        power = power_figures(comparison, found, styles, names)
         if limits is None:
-            blocks = [Block("Differences, seeds and gap", figures=[*forest, *spread])]
+            blocks = [Block("Differences, seeds, gap and power", figures=[*forest, *spread, *power])]
         else:
             forests += forest
-            blocks = [Block("Seeds and gap", figures=spread)]
-        if power := power_figures(comparison, found, styles, names):
-            blocks.append(Block("Power: would so many seeds show the margin?", figures=power))
+            blocks = [Block("Seeds, gap and power", figures=[*spread, *power])]
         texts = []
         if number < _FULL_FAMILIES:
             predictions = predictions_by_setting(comparison)
