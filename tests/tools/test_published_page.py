@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tools.pages import fill
 from tools.published import claims
-from tools.published.__main__ import fill
 from tools.published.claims import FAILS, HOLDS, OPEN, R1, R5, R5_MLP, best_earlier, gain_shrinks
 from tools.published.tables import VALUES, Value, budgets, causes, nearest, online, picked, tables
 
