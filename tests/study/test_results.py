@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from regbench.study import load
+from regbench.study.comparisons import comparisons
+from regbench.study.report import write_report
+from regbench.study.statistics import compare
 
 from .synthetic import write_run, write_study
 
@@ -312,3 +315,41 @@ def test_the_synthetic_studies_keep_the_contract(study: Path) -> None:
     assert logits.shape == (1000, len(config["dataset"]["classes"]))
     assert (logits[worst].argmax(1) != labels[worst]).all()
     assert folder.parts[-3:] == ("fashion_mnist-lenet5", f"batchnorm-{results['config_hash']}", "seed0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("stages", "5, 10", "stages: expected a list of numbers of seeds, got '5, 10'"),
+        ("stages", [5, "10"], "stages: expected a list of numbers of seeds, got [5, '10']"),
+        ("metric", 3, "metric: expected a text, got 3"),
+        ("added", ["seed5"], "added: expected a number for each run, got ['seed5']"),
+        ("added", {"seed5": None}, "added: expected a number for each run, got {'seed5': None}"),
+    ],
+)
+def test_a_design_that_no_sweep_writes_is_named(study: Path, key: str, value: object, message: str) -> None:
+    plan = json.loads((study / "sweep.json").read_text())
+    (study / "sweep.json").write_text(json.dumps(plan | {key: value}))
+    (row,) = load(study).unfinished.to_dict("records")
+    assert row["reason"].startswith(f"sweep.json: {message}")
+
+
+def test_stages_and_added_seeds_are_columns_that_a_report_keeps(study: Path, tmp_path: Path, unrendered: None) -> None:
+    plan = json.loads((study / "sweep.json").read_text())
+    added = {name: 2 for name in plan["runs"] if name.endswith("seed2")}
+    (study / "sweep.json").write_text(json.dumps(plan | {"stages": [2, 3], "metric": "test/acc", "added": added}))
+    loaded = load(study)
+    assert loaded.runs["stages"].tolist() == ["2, 3"] * len(loaded.runs)
+    assert loaded.runs["added_after"].dropna().tolist() == [2] * len(added)
+    write_report(loaded, tmp_path / "report", "none", command="regbench report")
+    again = load(tmp_path / "report/results.csv")
+    for one, other in zip(comparisons(loaded), comparisons(again), strict=True):
+        assert [each.stages for each in compare(one)] == [2] * (len(one.labels) - 1)
+        assert [each.sentence for each in compare(other)] == [each.sentence for each in compare(one)]
+
+
+def test_a_family_knows_which_of_its_runs_ended_without_results(tmp_path: Path) -> None:
+    status = {("dropout", 1): "failed", ("dropout", 2): "missing", ("none", 0): "diverged", ("none", 2): "running"}
+    study = write_study(tmp_path / "study", {"none": 0.9, "dropout": 0.91}, range(4), status=status)
+    (family,) = comparisons(load(study))
+    assert family.ended == {("dropout", 1), ("none", 0)}

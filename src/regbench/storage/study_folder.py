@@ -2,13 +2,16 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from regbench.storage.files import write_json
 from regbench.storage.results import DamagedError, one_line, shortened
 from regbench.storage.schema import CONFIG, RESULTS, SWEEP
+
+_ALWAYS = ("commands", "runs")
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,18 @@ class Plan:
     Attributes:
         commands: The distinct commands.
         runs: The run folders, relative to the sweep's.
+        stages: Seeds of a setting by stage, all before included, where seeds come in stages until a verdict; else
+            empty.
+        metric: What the verdicts are on then.
+        added: Runs that a later call added to a setting with finished ones, and how many were finished then. Not
+            those of stages, which count how often one looks.
     """
 
     commands: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    stages: list[int] = field(default_factory=list)
+    metric: str | None = None
+    added: dict[str, int] = field(default_factory=dict)
 
 
 def find_runs(root: Path) -> tuple[list[Path], list[Path]]:
@@ -49,12 +60,19 @@ def read_plan(path: Path) -> Plan:
     try:
         sweep = json.loads(path.read_text(encoding="utf-8"))
         commands, runs = sweep["commands"], sweep["runs"]
+        stages, metric, added = sweep.get("stages", []), sweep.get("metric"), sweep.get("added", {})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{SWEEP}: expected an object with commands and runs, got {one_line(error)}") from error
     for name, values in (("commands", commands), ("runs", runs)):
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise DamagedError(f"{SWEEP}: {name}: expected a list of texts, got {shortened(values)}")
-    return Plan(commands, runs)
+    if not isinstance(stages, list) or not all(type(value) is int for value in stages):
+        raise DamagedError(f"{SWEEP}: stages: expected a list of numbers of seeds, got {shortened(stages)}")
+    if not isinstance(metric, str | None):
+        raise DamagedError(f"{SWEEP}: metric: expected a text, got {shortened(metric)}")
+    if not isinstance(added, dict) or not all(type(value) is int for value in added.values()):
+        raise DamagedError(f"{SWEEP}: added: expected a number for each run, got {shortened(added)}")
+    return Plan(commands, runs, stages, metric, added)
 
 
 def read_or_rebuild_plan(folder: Path) -> Plan:
@@ -67,8 +85,16 @@ def read_or_rebuild_plan(folder: Path) -> Plan:
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
-    """Write a sweep's plan, in one step."""
-    write_json(folder / SWEEP, {"commands": plan.commands, "runs": plan.runs})
+    """Write a sweep's plan, in one step; only what there is of stages and later additions."""
+    content = asdict(plan)
+    write_json(folder / SWEEP, {name: content[name] for name in content if name in _ALWAYS or content[name]})
+
+
+def extend_plan(folder: Path, runs: Iterable[str]) -> None:
+    """Add a stage's runs to a sweep's plan; the file's time stays that of the call, from which failures are counted."""
+    plan, time = read_or_rebuild_plan(folder), (folder / SWEEP).stat().st_mtime_ns
+    write_plan(folder, replace(plan, runs=list(dict.fromkeys([*plan.runs, *runs]))))
+    os.utime(folder / SWEEP, ns=(time, time))
 
 
 def _natural(path: Path) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ import pandas as pd
 from regbench.study import run_tables
 from regbench.study.formatting import config_value
 from regbench.study.margins import margins
-from regbench.study.results import Study
+from regbench.study.results import LEFT_OUT, Study
 from regbench.study.settings import (
     KEPT_THE_SAME,
     NONE,
@@ -35,6 +35,7 @@ class Comparison:
         margin: The smallest difference in accuracy that matters, a fraction: the data set's, or the largest where the
             family's runs state several.
         training: How all of them are trained: `"adam at 0.001"`; empty where that differs or is not known.
+        ended: Label and seed of runs that ended without results that could be used, as failed ones.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Comparison:
     where: dict[str, Any] = field(default_factory=dict)
     margin: float = 0.003
     training: str = ""
+    ended: frozenset[tuple[str, int]] = frozenset()
 
     def described(self, label: str) -> str:
         """Name a setting with the strengths of its techniques."""
@@ -81,7 +83,8 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         title = _title(rows, where, compared)
         margin = float(margins(rows).max())
         training = _training(study, rows)
-        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training))
+        ended = _ended_without_results(study.unfinished, rows)
+        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, ended))
     return families
 
 
@@ -104,6 +107,13 @@ def split_by(runs: pd.DataFrame, columns: list[str]) -> Iterator[tuple[dict[str,
 def groups(rows: pd.DataFrame, columns: list[str]) -> list[pd.DataFrame]:
     """Return the rows that agree in these columns together; all rows where there are no columns."""
     return [part for _, part in rows.groupby(columns, dropna=False)] if columns else [rows]
+
+
+def _ended_without_results(unfinished: pd.DataFrame, rows: pd.DataFrame) -> frozenset[tuple[str, int]]:
+    """Return the label and the seed of the family's runs that are left out though they ended."""
+    known = rows.drop_duplicates("config_hash").set_index("config_hash")["label"]
+    ended = unfinished[unfinished["status"].isin(LEFT_OUT) & unfinished["config_hash"].isin(known.index)]
+    return frozenset((str(known[row["config_hash"]]), int(row["seed"])) for row in run_tables.records(ended))
 
 
 def _lone_difference(runs: pd.DataFrame, fixed: list[str]) -> str | None:

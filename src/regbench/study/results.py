@@ -11,7 +11,7 @@ import pandas as pd
 from regbench.storage.code import told_apart
 from regbench.storage.results import DamagedError, RunResults, read_results
 from regbench.storage.schema import CONFIG, FINISHED, HISTORY, METRICS, RESULTS, SWEEP, label_of, read_run_path
-from regbench.storage.study_folder import find_runs, read_plan
+from regbench.storage.study_folder import Plan, find_runs, read_plan
 from regbench.study import run_folders, run_tables
 from regbench.study.margins import MARGIN, margins
 from regbench.study.run_tables import COLUMNS, HISTORY_COLUMNS, UNFINISHED_COLUMNS
@@ -49,7 +49,7 @@ class Study:
             `config/regularizer.<technique>.<parameter>` for each parameter of a technique, and a column
             `config/<dotted.key>` for each other value of the configuration that differs and does not follow from the
             columns before. `code/regularizer` and `code/rest` tell runs of different code apart, where any is not
-            RegBench's known code.
+            RegBench's known code. `stages` and `added_after` are there where seeds came in stages or were added later.
         history: Those runs' rows of `history.csv` with `study`, `dataset`, `model`, `setting`, `label`,
             `config_hash`, `seed` and `split_seed`.
         unfinished: `folder` (below the study's), `study`, `dataset`, `model`, `setting`, `label`, `config_hash`,
@@ -191,11 +191,22 @@ def _read_folders(path: Path, found: _Found) -> None:
             found.unfinished.append(_unfinished(sweep, path, "rebuilt", reason, None))
             continue
         found.commands += [command for command in plan.commands if command not in found.commands]
+        _tell_design(found.rows, sweep.parent, plan)
         for folder in (sweep.parent / name for name in plan.runs):
             if not (folder / RESULTS).exists() and not (folder / CONFIG).exists():
                 found.unfinished.append(_unfinished(folder, path, "missing", _REASONS["missing"], None))
     distinct = set(names)
     found.names.append(names[0] if len(distinct) == 1 else path.resolve().name)
+
+
+def _tell_design(rows: list[dict[str, Any]], folder: Path, plan: Plan) -> None:
+    """Write into a sweep's rows whether its seeds come in stages, and which were added to finished ones."""
+    stages = ", ".join(map(str, plan.stages))
+    planned = {str(folder / name): plan.added.get(name) for name in plan.runs}
+    for row in rows:
+        if row["folder"] in planned:
+            told = {run_tables.STAGES: stages or None, run_tables.ADDED_AFTER: planned[row["folder"]]}
+            row.update({name: value for name, value in told.items() if value is not None})
 
 
 def _add_run(run: run_folders.Run, path: Path, found: _Found) -> str:

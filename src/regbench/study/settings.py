@@ -183,11 +183,11 @@ def _all_off(rows: pd.DataFrame, techniques: list[str], columns: list[str]) -> n
     off = np.ones(len(rows), dtype=bool)
     for technique in techniques:
         own = [name for name in columns if technique_of(name) == technique]
-        off &= [_is_off({name.rpartition(".")[2]: row[name] for name in own}) for row in rows[own].to_dict("records")]
+        off &= [is_off({name.rpartition(".")[2]: row[name] for name in own}) for row in rows[own].to_dict("records")]
     return off
 
 
-def _is_off(parameters: dict[str, Any]) -> bool:
+def is_off(parameters: dict[str, Any]) -> bool:
     """Whether one technique's parameters switch it off."""
     given = {name: value for name, value in parameters.items() if not pd.isna(value)}
     if any(given.get(name) == 0 for name in STRENGTHS):

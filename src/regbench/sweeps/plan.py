@@ -4,10 +4,13 @@ import contextlib
 import itertools
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,8 +27,9 @@ from regbench.config.resolvers import program
 from regbench.runs.claiming import discard
 from regbench.runs.spec import RunSpec
 from regbench.storage.results import is_finished, read_status
-from regbench.storage.schema import DIVERGED, FAILED, FINISHED, RESULTS, SWEEP
+from regbench.storage.schema import DIVERGED, FAILED, FINISHED, RESULTS, SWEEP, read_run_path
 from regbench.storage.study_folder import Plan, read_or_rebuild_plan, write_plan
+from regbench.sweeps.design import SEED, Design, check_baseline, design_of
 
 
 class PlanWriter(Callback):
@@ -51,27 +55,27 @@ class PlanWriter(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose every run's name and add it to `sweep.json`."""
+        folder = Path(config.hydra.sweep.dir)
+        plan = read_or_rebuild_plan(folder)
         try:
             with _refusing():
                 check_given_once(_given(config))
-            planned = _planned_runs(config)
+                design = design_of(config, plan)
+            planned, later = _planned_runs(config, design)
         except (HydraException, OmegaConfBaseException, ValueError):
             return  # Hydra's sweeper refuses the same grid next; an error raised here would become a warning.
-        names = list(planned)
-        folder = Path(config.hydra.sweep.dir)
-        plan = read_or_rebuild_plan(folder)
         rest = _command_for_the_rest(config, forced=any(spec is not None for spec in planned.values()))
         command = rest or f"{program()} {shlex.join(sys.argv[1:])}"
         folder.mkdir(parents=True, exist_ok=True)
-        commands = list(dict.fromkeys([*plan.commands, command]))
-        write_plan(folder, Plan(commands, list(dict.fromkeys([*plan.runs, *names]))))
+        write_plan(folder, _grown(folder, plan, command, list(planned), set(later), design))
         PlanWriter.folder, PlanWriter.command = folder, rest
-        for name, spec in planned.items():
+        for name, spec in {**planned, **later}.items():
             if spec is not None:
                 with contextlib.suppress(ValueError, OSError):  # The run itself is refused or fails, and says why.
                     discard(folder / name, spec)
-        done = sum(is_finished(folder / name) for name in names)
-        print(f"{folder}: {len(names)} runs, {done} of them finished before", flush=True)
+        done = sum(is_finished(folder / name) for name in planned)
+        stage = " in stage 1" if design else ""
+        print(f"{folder}: {len(planned)} runs{stage}, {done} of them finished before", flush=True)
 
 
 def planned_folders(folder: Path | None) -> list[Path]:
@@ -97,6 +101,29 @@ def grid(overrides: Iterable[Override]) -> list[list[str]]:
         else:
             raise ValueError(f"{override.input_line}: expected values to choose from, as in KEY=A,B or range(3)")
     return [list(each) for each in itertools.product(*choices.values())]
+
+
+def settings(config: DictConfig, loader: ConfigLoader, seeded: bool) -> list[list[str]]:
+    """Return the overrides of each run of a sweep, or without the seeds those of each setting.
+
+    Raises:
+        ValueError: As `grid` does.
+    """
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create(loader).parse_overrides(params + list(config.hydra.overrides.task))
+    return grid(each for each in overrides if seeded or each.get_key_element() != SEED)
+
+
+def seeded(jobs: Iterable[list[str]], seeds: Iterable[int]) -> list[list[str]]:
+    """Return each setting's overrides with each of the seeds."""
+    return [[*job, f"{SEED}={seed}"] for job in jobs for seed in seeds]
+
+
+def load_job(loader: ConfigLoader, config: DictConfig, job: list[str]) -> DictConfig:
+    """Compose one run of a sweep as its launcher will, so that what follows from Hydra's own part is known."""
+    composed = loader.load_sweep_config(config, job)
+    HydraConfig.instance().set_config(composed)
+    return composed
 
 
 def progress(folder: Path) -> dict[str, int]:
@@ -128,20 +155,55 @@ def _command_for_the_rest(config: DictConfig, forced: bool) -> str | None:
     return f"{program()} {shlex.join(arguments)}" if arguments != sys.argv[1:] else None
 
 
-def _planned_runs(config: DictConfig) -> dict[str, RunSpec | None]:
-    """Return the runs of a sweep by name, those to be trained again with their specification."""
+Specs = dict[str, RunSpec | None]
+
+
+def _planned_runs(config: DictConfig, design: Design | None) -> tuple[Specs, Specs]:
+    """Return the runs of a sweep by name, those to be trained again with their specification.
+
+    Of seeds in stages these are stage 1's; in the second dictionary are those of later stages to be trained again.
+    """
     loader = GlobalHydra.instance().config_loader()
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create(loader).parse_overrides(params + list(config.hydra.overrides.task))
-    planned: dict[str, RunSpec | None] = {}
-    for job in grid(overrides):
-        composed = loader.load_sweep_config(config, job)
-        HydraConfig.instance().set_config(composed)
+    jobs = settings(config, loader, seeded=design is None)
+    if design is None:
+        return _specs(config, loader, jobs), {}
+    with _refusing():
+        check_baseline([to_plain(load_job(loader, config, job)) for job in jobs])
+    first, last = (design.stages.seeds(stage) for stage in (1, len(design.stages.sizes)))
+    planned = _specs(config, loader, seeded(jobs, first))
+    forced = any(spec is not None for spec in planned.values())
+    return planned, _specs(config, loader, seeded(jobs, last[len(first) :])) if forced else {}
+
+
+def _specs(config: DictConfig, loader: ConfigLoader, jobs: list[list[str]]) -> Specs:
+    specs: Specs = {}
+    for job in jobs:
+        composed = load_job(loader, config, job)
         with _refusing():
             _check(composed, job)
         name = str(composed.hydra.sweep.subdir)
-        planned[name] = RunSpec(to_plain(composed)) if composed.get("force") is True else None
-    return planned
+        specs[name] = RunSpec(to_plain(composed)) if composed.get("force") is True else None
+    return specs
+
+
+def _grown(folder: Path, plan: Plan, command: str, names: list[str], later: set[str], design: Design | None) -> Plan:
+    """Return the plan with this call in it; without the later stages' runs that are trained again."""
+    kept = [name for name in plan.runs if name not in later]
+    grown = replace(
+        plan,
+        commands=list(dict.fromkeys([*plan.commands, command])),
+        runs=list(dict.fromkeys([*kept, *names])),
+    )
+    if design is not None:
+        return replace(grown, stages=list(design.stages.sizes), metric=design.metric)
+    return grown if plan.stages else replace(grown, added={**plan.added, **_added(folder, plan, names)})
+
+
+def _added(folder: Path, plan: Plan, names: list[str]) -> dict[str, int]:
+    """Return the new runs of settings that have results to look at, and how many seeds these are of."""
+    finished = Counter(str(Path(name).parent) for name in plan.runs if is_finished(folder / name))
+    new = [name for name in names if name not in plan.runs and read_run_path(folder / name)]
+    return {name: seeds for name in new if (seeds := finished[str(Path(name).parent)]) > 1}
 
 
 def _given(config: DictConfig) -> list[str]:

@@ -128,7 +128,8 @@ def power_figures(
 ) -> list[RenderedFigure]:
     """How likely so many seeds show the margin."""
     tested = {each.label: each for each in differences if each.evidence.is_tested and each.verdict in VERDICTS[:4]}
-    curves = power_curves({label: each.evidence for label, each in tested.items()}, comparison.margin)
+    together = max((each.together for each in tested.values()), default=None)
+    curves = power_curves({label: each.evidence for label, each in tested.items()}, comparison.margin, together)
     if curves.empty:
         return []
     now = {label: each.n for label, each in tested.items()}

@@ -2,6 +2,7 @@
 
 from regbench.study.statistics.difference import (
     BETTER,
+    DECIDED,
     EQUIVALENT,
     NOT_ACTING,
     TOO_FEW,
@@ -10,10 +11,12 @@ from regbench.study.statistics.difference import (
     WORSE,
     Difference,
 )
+from regbench.study.statistics.stages import looked_again
 from regbench.study.statistics.verdicts import advantage_by_epoch, compare, judge
 
 __all__ = [
     "BETTER",
+    "DECIDED",
     "EQUIVALENT",
     "NOT_ACTING",
     "TOO_FEW",
@@ -24,4 +27,5 @@ __all__ = [
     "advantage_by_epoch",
     "compare",
     "judge",
+    "looked_again",
 ]

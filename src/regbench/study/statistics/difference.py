@@ -8,6 +8,7 @@ from regbench.study.statistics.power import SeedsRange
 
 BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
 TOO_FEW, NOT_ACTING = "too few seeds", "did not act"
+DECIDED = frozenset({BETTER, WORSE, EQUIVALENT})
 VERDICTS = (BETTER, WORSE, EQUIVALENT, UNDECIDED, TOO_FEW, NOT_ACTING)
 
 
@@ -41,6 +42,10 @@ class Difference:
         evidence: What all of it comes from.
         low_new_images: Lower end of the interval that also counts the sampling of test images; NaN where not known.
         high_new_images: Its upper end.
+        stage: Where seeds come in stages, the one that gave the verdict, counted from 1, or the last whole one of an
+            undecided setting; None before the first is whole.
+        stages: How many stages there are; 0 where seeds do not come in stages.
+        together: How many intervals hold together with 95 %: the settings, times the stages; 0 where nothing is tested.
     """
 
     label: str
@@ -65,6 +70,9 @@ class Difference:
     evidence: Evidence
     low_new_images: float = math.nan
     high_new_images: float = math.nan
+    stage: int | None = None
+    stages: int = 0
+    together: int = 0
 
     @property
     def within_margin(self) -> bool:

@@ -18,22 +18,31 @@ from regbench.study.statistics.evidence import Evidence
 ALPHA = 0.05
 
 
-def simultaneous(family: Sequence[Evidence], alpha: float = ALPHA) -> list[tuple[float, float]]:
+def simultaneous(family: Sequence[Evidence], together: int | None = None) -> list[tuple[float, float]]:
     """Return each difference's interval; together they miss with a probability of at most alpha.
 
     NaN where nothing was tested.
+
+    Args:
+        family: The evidence on each setting.
+        together: How many intervals must hold together; those that were tested unless given.
     """
-    m = sum(evidence.is_tested for evidence in family)
+    level = ALPHA / (together or max(tested(family), 1))
     return [
-        interval(evidence.mean, evidence.error, evidence.df, alpha / m) if evidence.is_tested else (math.nan, math.nan)
+        interval(evidence.mean, evidence.error, evidence.df, level) if evidence.is_tested else (math.nan, math.nan)
         for evidence in family
     ]
 
 
-def adjusted(family: Sequence[Evidence]) -> list[float]:
-    """Return each difference's p-value times the number of tests, at most 1; NaN where nothing was tested."""
-    m = sum(evidence.is_tested for evidence in family)
+def adjusted(family: Sequence[Evidence], together: int | None = None) -> list[float]:
+    """Return each difference's p-value times the number of intervals, at most 1; NaN where nothing was tested."""
+    m = together or tested(family)
     return [min(1.0, m * evidence.p) if evidence.is_tested else math.nan for evidence in family]
+
+
+def tested(family: Sequence[Evidence]) -> int:
+    """Return how many settings have an interval."""
+    return sum(evidence.is_tested for evidence in family)
 
 
 def interval(mean: float, error: float, df: float, level: float) -> tuple[float, float]:

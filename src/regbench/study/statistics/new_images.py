@@ -14,6 +14,7 @@ from regbench.study.statistics.difference import Difference
 from regbench.study.statistics.intervals import ALPHA
 from regbench.study.statistics.pairing import is_paired
 from regbench.study.statistics.seeds_and_images import SeedsAndImages, from_image_groups, from_paired_images
+from regbench.study.statistics.stages import stages_of
 
 _SEED = ["seed", "split_seed"]
 
@@ -48,8 +49,8 @@ def differences_by_image(comparison: Comparison, metric: str = "test/acc") -> di
 def with_new_images(comparison: Comparison, differences: Sequence[Difference]) -> list[Difference]:
     """Add to a family's differences the interval that also counts the sampling of test images.
 
-    It is simultaneous over the same settings as the interval on this test set; NaN where there is none or predictions
-    cannot be read.
+    It is of the same seeds and simultaneous over the same settings, and stages, as the interval on this test set; NaN
+    where there is none or predictions cannot be read.
 
     Args:
         comparison: The family.
@@ -58,11 +59,17 @@ def with_new_images(comparison: Comparison, differences: Sequence[Difference]) -
     tested = [each for each in differences if not math.isnan(each.low)]
     if not tested:
         return list(differences)
-    by_image = differences_by_image(comparison, tested[0].metric)
+    design = stages_of(comparison.runs)
+    by_stage = {
+        stage: differences_by_image(
+            replace(comparison, runs=design.seen(comparison.runs, stage)) if design else comparison, tested[0].metric
+        )
+        for stage in {each.stage for each in tested}
+    }
     result = []
     for each in differences:
-        found = by_image.get(each.label) if each in tested else None
-        low, high = found.on_new_images(ALPHA / len(tested)) if found is not None else (math.nan, math.nan)
+        found = by_stage[each.stage].get(each.label) if each in tested else None
+        low, high = found.on_new_images(ALPHA / each.together) if found is not None else (math.nan, math.nan)
         result.append(replace(each, low_new_images=low, high_new_images=high))
     return result
 

@@ -75,18 +75,23 @@ def seeds_range(evidence: Evidence, m: int, margin: float) -> SeedsRange | None:
     return SeedsRange(*(_seeds(evidence, m, margin, factor) for factor in (low, 1.0, high)))
 
 
-def power_curves(family: Mapping[str, Evidence], margin: float) -> pd.DataFrame:
+def power_curves(family: Mapping[str, Evidence], margin: float, together: int | None = None) -> pd.DataFrame:
     """Give the power curves of all tested settings of a family, on the same numbers of seeds.
 
     These run from 2 to 40 at least, to twice the seeds that there are, and as far as the ranges of seeds needed, but
     for these to no more than 400.
+
+    Args:
+        family: The evidence by label.
+        margin: The smallest difference that matters, in the metric's unit.
+        together: How many intervals hold together; one a tested setting unless given.
 
     Returns:
         `label`, `n`, `power`, `low` and `high` for the margin as `power_curve` gives them, and `observed`, the power
         if the difference just observed were the true one; no rows where nothing was tested.
     """
     tested = {label: evidence for label, evidence in family.items() if evidence.is_tested}
-    m = len(tested)
+    m = together or len(tested)
     most = _FEWEST_SHOWN
     for evidence in tested.values():
         needed = seeds_range(evidence, m, margin)

@@ -3,7 +3,15 @@
 import math
 
 from regbench.study.formatting import amount, interval, p_value
-from regbench.study.statistics.difference import BETTER, EQUIVALENT, TOO_FEW, WORSE, Difference, higher_is_better
+from regbench.study.statistics.difference import (
+    BETTER,
+    DECIDED,
+    EQUIVALENT,
+    TOO_FEW,
+    WORSE,
+    Difference,
+    higher_is_better,
+)
 from regbench.study.statistics.evidence import Evidence
 
 _WORDS = {"train": "training", "val": "validation", "test": "test", "acc": "accuracy", "ece": "calibration error"}
@@ -22,7 +30,7 @@ def verdict_sentence(difference: Difference, item: Evidence, name: str = "", tra
     if difference.verdict == TOO_FEW:
         return _untested(difference)
     bounds = interval(difference.low, difference.high, difference.metric)
-    seeds = f"{difference.n} seeds{' in pairs' if item.paired else ' a setting at least'}"
+    seeds = f"{difference.n} seeds{' in pairs' if item.paired else ' a setting at least'}{_stage(difference)}"
     evidence = f"simultaneous 95 % interval {bounds}, adjusted p {_told_p(difference.p_adjusted)}, {seeds}"
     mean = f"{amount(item.mean, difference.metric)} of {metric_words(difference.metric)}"
     trained = f" with {training}" if training else ""
@@ -79,8 +87,17 @@ def _rest(difference: Difference) -> str:
     return "; " + "; ".join(parts)
 
 
+def _stage(difference: Difference) -> str:
+    if difference.stage is None:
+        return ""
+    decided = " decided at" if difference.verdict in DECIDED else ""
+    return f",{decided} stage {difference.stage} of {difference.stages}"
+
+
 def _untested(difference: Difference) -> str:
     label, baseline, n = difference.label, difference.baseline, difference.n
+    if difference.stages and difference.stage is None:
+        return f"Too few seeds to compare {label} with {baseline}: no stage of {difference.stages} is whole."
     if n < 2:
         return f"Too few seeds to compare {label} with {baseline}: {n} of the 2 that an interval needs at least."
     if not difference.mean:

@@ -1,8 +1,9 @@
 """Compares every setting of a family with its baseline and reads the verdicts off simultaneous intervals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +11,18 @@ import pandas as pd
 from regbench.study.acting import not_acting
 from regbench.study.comparisons import Comparison
 from regbench.study.statistics.checks.assumptions import examine
-from regbench.study.statistics.difference import NOT_ACTING, Difference, higher_is_better, verdict_of
+from regbench.study.statistics.difference import DECIDED, NOT_ACTING, Difference, higher_is_better, verdict_of
 from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs
-from regbench.study.statistics.intervals import ALPHA, adjusted, interval, simultaneous
+from regbench.study.statistics.intervals import ALPHA, adjusted, interval, simultaneous, tested
 from regbench.study.statistics.pairing import is_paired, values_by_seed
 from regbench.study.statistics.power import detectable, seeds_range
 from regbench.study.statistics.sentences import verdict_sentence
+from regbench.study.statistics.stages import Look, Stages, stages_of
 
 
-def compare(comparison: Comparison, metric: str = "test/acc", margin: float | None = None) -> list[Difference]:
+def compare(
+    comparison: Comparison, metric: str = "test/acc", margin: float | None = None, design: Stages | None = None
+) -> list[Difference]:
     """Compare every setting of a family with its baseline; empty where the family has no baseline.
 
     Runs are paired by seed and split; where settings and baseline share fewer than two seeds, or less than half of the
@@ -29,6 +33,8 @@ def compare(comparison: Comparison, metric: str = "test/acc", margin: float | No
         metric: A column of the runs; for losses, calibration error and gap, lower is better.
         margin: The smallest difference that matters, in the metric's unit; for accuracies the family's own unless
             given. Another metric has none, so that nothing is called equivalent by it.
+        design: The stages that the seeds came in; each setting is judged at the first that decides it. The family's own
+            unless given; where its runs know of none, all seeds are judged at once.
 
     Raises:
         ValueError: The margin is not above 0.
@@ -40,21 +46,19 @@ def compare(comparison: Comparison, metric: str = "test/acc", margin: float | No
     if margin <= 0:
         raise ValueError(f"margin: expected a difference above 0, got {margin}")
     values = values_by_seed(comparison.runs, metric)
-    baseline = values[comparison.baseline]
     others = [label for label in comparison.labels if label != comparison.baseline]
-    family = {label: _pair_or_group(values[label], baseline) for label in others}
     idle = not_acting(comparison)
-    acting = {label: item for label, item in family.items() if label not in idle}
-    tested = {label: item.paired for label, item in acting.items() if item.is_tested}
-    doubts = examine(values, comparison.baseline, tested, metric, margin)
-    judged = {
-        each.label: replace(each, doubts=doubts[each.label].sentences if each.label in doubts else ())
-        for each in judge(acting, comparison.baseline, metric, margin, comparison)
-    }
-    return [
-        judged[label] if label in judged else _unjudged(label, comparison.baseline, metric, item, idle[label])
-        for label, item in family.items()
-    ]
+    acting = [label for label in others if label not in idle]
+    design = design or stages_of(comparison.runs)
+    if design is None:
+        found = _judge_values(comparison, values, acting, metric, margin)
+    else:
+        found = _judge_by_stage(comparison, acting, metric, margin, design)
+    judged = {each.label: each for each in found}
+    for label, reason in idle.items():
+        item = _pair_or_group(values[label], values[comparison.baseline])
+        judged[label] = _unjudged(label, comparison.baseline, metric, item, reason)
+    return [judged[label] for label in others]
 
 
 def judge(
@@ -63,6 +67,7 @@ def judge(
     metric: str = "test/acc",
     margin: float = math.nan,
     comparison: Comparison | None = None,
+    look: Look | None = None,
 ) -> list[Difference]:
     """Turn the evidence on a family of settings into verdicts; without a margin nothing is called equivalent.
 
@@ -72,12 +77,13 @@ def judge(
         metric: What was compared.
         margin: The smallest difference that matters, in the metric's unit.
         comparison: The runs behind it, from which sentences take strengths and the optimizer.
+        look: Where seeds come in stages, the one that the evidence is of.
     """
     evidence = list(family.values())
-    m = sum(item.is_tested for item in evidence)
+    m = look.together if look else tested(evidence)
     result = []
     for (label, item), p_adjusted, (low, high) in zip(
-        family.items(), adjusted(evidence), simultaneous(evidence), strict=True
+        family.items(), adjusted(evidence, m), simultaneous(evidence, m), strict=True
     ):
         difference = Difference(
             label=label,
@@ -100,6 +106,9 @@ def judge(
             sentence="",
             doubts=(),
             evidence=item,
+            stage=look.stage if look else None,
+            stages=look.stages if look else 0,
+            together=m,
         )
         name = comparison.described(label) if comparison else label
         training = comparison.training if comparison else ""
@@ -107,9 +116,57 @@ def judge(
     return result
 
 
+def _judge_values(
+    comparison: Comparison,
+    values: Mapping[str, pd.Series],
+    settings: Collection[str],
+    metric: str,
+    margin: float,
+    look: Look | None = None,
+) -> list[Difference]:
+    """Judge settings by these values, by label and seed, and say what makes their intervals doubtful."""
+    baseline = str(comparison.baseline)
+    family = {label: _pair_or_group(values[label], values[baseline]) for label in settings}
+    in_pairs = {label: item.paired for label, item in family.items() if item.is_tested}
+    doubts = examine(values, baseline, in_pairs, metric, margin, look.together if look else None)
+    return [
+        replace(each, doubts=doubts[each.label].sentences if each.label in doubts else ())
+        for each in judge(family, baseline, metric, margin, comparison, look)
+    ]
+
+
+def _judge_by_stage(
+    comparison: Comparison, settings: Collection[str], metric: str, margin: float, design: Stages
+) -> list[Difference]:
+    """Judge each setting at the first stage that decides it, else at the last whole one.
+
+    A stage is whole for a setting when its runs and the baseline's with the stage's seeds have ended; of those that
+    failed the pair is left out. Seeds of later stages are not looked at.
+    """
+    baseline, looks = str(comparison.baseline), len(design.sizes)
+    nothing = {label: from_pairs(np.empty(0), np.empty(0)) for label in settings}
+    before = Look(None, looks, len(settings))
+    found = {each.label: each for each in judge(nothing, baseline, metric, margin, comparison, before)}
+    for stage in range(1, looks + 1):
+        values = values_by_seed(design.seen(comparison.runs, stage), metric)
+        ended = {label for label in values if _has_ended(comparison, label, design.seeds(stage))}
+        left = [label for label, each in found.items() if label in ended and each.verdict not in DECIDED]
+        if baseline in ended and left:
+            look = Look(stage, looks, len(settings))
+            judged = _judge_values(comparison, values, left, metric, margin, look)
+            found |= {each.label: each for each in judged}
+    return list(found.values())
+
+
+def _has_ended(comparison: Comparison, label: str, seeds: range) -> bool:
+    runs = comparison.runs
+    finished = set(runs.loc[runs["label"] == label, "seed"])
+    return all(seed in finished or (label, seed) in comparison.ended for seed in seeds)
+
+
 def _unjudged(label: str, baseline: str, metric: str, item: Evidence, reason: str) -> Difference:
     """Describe a setting that did not act: its numbers without a test."""
-    unknown = dict.fromkeys(
+    unknown: dict[str, Any] = dict.fromkeys(
         ("low", "high", "margin", "p", "p_adjusted", "p_permutation", "p_beats", "detectable"), math.nan
     )
     return Difference(

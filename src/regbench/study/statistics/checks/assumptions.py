@@ -47,6 +47,7 @@ def examine(
     paired: Mapping[str, bool],
     metric: str = "test/acc",
     margin: float = 0.003,
+    together: int | None = None,
 ) -> dict[str, Assumptions]:
     """Look for outlying runs and skew in every tested setting of a family.
 
@@ -56,6 +57,7 @@ def examine(
         paired: The tested settings, and whether each is compared in pairs; their number is the family's size.
         metric: What was measured, for the sentences.
         margin: The smallest difference that matters, in the metric's unit.
+        together: How many intervals hold together, for the second opinion's; the family's size unless given.
     """
     found = find_outlying(values)
     result = {}
@@ -64,7 +66,7 @@ def examine(
         own = [run for run in found if run.label in {label, baseline}]
         outlying = unusual_pairs(own, setting, reference) if in_pairs else own
         g1, is_skewed = _skew(setting, reference, outlying, len(paired)) if in_pairs else (math.nan, False)
-        second = second_opinion(setting, reference, in_pairs, ALPHA / len(paired), metric, margin)
+        second = second_opinion(setting, reference, in_pairs, ALPHA / (together or len(paired)), metric, margin)
         told = [_outlier_sentence(run, metric) for run in outlying]
         if is_skewed:
             told.append(_skew_sentence(label, baseline, g1))

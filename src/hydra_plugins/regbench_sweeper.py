@@ -1,0 +1,7 @@
+"""Where Hydra looks for sweepers, which it knows by the module that they are defined in."""
+
+from regbench.sweeps import until_sure
+
+
+class UntilSureSweeper(until_sure.UntilSureSweeper):
+    """`regbench.sweeps.until_sure.UntilSureSweeper`, under the name by which Hydra finds it."""
