@@ -1,6 +1,6 @@
 # RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods known-code clean
+.PHONY: help setup train demo sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods simulations known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -79,6 +79,9 @@ lock: $(STAMP) ## update requirements.lock to the newest compatible versions
 
 methods: $(STAMP) ## write docs/methods.md from the method cards
 	$(BIN)/python -m tools.methods docs/methods.md
+
+simulations: $(STAMP) ## draw the tables of docs/statistics.md again, with fixed seeds: some minutes
+	$(BIN)/python -m tools.simulations docs/statistics.md
 
 known-code: $(STAMP) ## write the fingerprints of RegBench's own code, after a change that leaves all numbers as they are
 	$(BIN)/python -m tools.known_code

@@ -15,7 +15,7 @@ from regbench.study.comparisons import comparisons
 from regbench.study.margins import margins
 from regbench.study.report.tables import write_tables
 from tests.conftest import ROOT
-from tests.study.synthetic import write_study
+from tests.study.synthetic import judged, write_study
 
 
 @pytest.mark.parametrize("name", [path.stem for path in (CONFIGS / "dataset").glob("*.yaml")])
@@ -33,7 +33,7 @@ def test_a_stated_margin_is_a_column_that_survives_the_reports_table(tmp_path: P
     stated = {"dataset.margin": 0.02}
     study = load(write_study(tmp_path / "study", {"none": 0.9}, range(2), epochs=1, dataset="digits", overrides=stated))
     assert study.runs["margin"].tolist() == [0.02, 0.02]
-    write_tables(study, comparisons(study), tmp_path / "report")
+    write_tables(study, judged(study), tmp_path / "report")
     assert pd.read_csv(tmp_path / "report/results.csv")["margin"].tolist() == [0.02, 0.02]
     assert load(tmp_path / "report").runs["margin"].tolist() == [0.02, 0.02]
 

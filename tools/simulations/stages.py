@@ -139,6 +139,21 @@ def outcome(design: Design, drawn: dict[int, np.ndarray], difference: float, dev
     return Outcome(*shares)
 
 
+def table(deviations: Sequence[float] = (0.3,), settings: Sequence[int] = (3, 9)) -> str:
+    """Return the tables as Markdown, one for each number of settings and standard deviation of the pairs in points."""
+    lines = [
+        f"{STUDIES:,} simulated families a row, margin {MARGIN:g} points. *False*: families with a false verdict, %,",
+        "at the worst of the true differences. By true difference in points: settings found to differ, % / equivalent,",
+        "% / mean seeds of a setting.",
+    ]
+    for m in settings:
+        drawn = {kind: moments(m, kind) for kind in ("normal", "t3")}
+        for deviation in deviations:
+            lines += ["", f"{m} settings, standard deviation of the paired differences {deviation:g} points:", ""]
+            lines += _table(m, deviation, drawn)
+    return "\n".join(lines)
+
+
 def _table(m: int, deviation: float, drawn: dict[str, dict[int, np.ndarray]]) -> list[str]:
     """Rows of Markdown, a design each."""
     heads = [f"{difference:g}" for difference in _DIFFERENCES]
@@ -155,18 +170,5 @@ def _table(m: int, deviation: float, drawn: dict[str, dict[int, np.ndarray]]) ->
     return lines
 
 
-def main() -> None:
-    """Print the tables."""
-    print(
-        f"{STUDIES:,} studies a row, margin {MARGIN:g} points. False: families with a false verdict, worst difference."
-    )
-    print("By true difference in points: settings found to differ, % / equivalent, % / mean seeds of a setting.")
-    for m in (3, 9):
-        drawn = {kind: moments(m, kind) for kind in ("normal", "t3")}
-        for deviation in (0.15, 0.3):
-            print(f"\n{m} settings, standard deviation of the paired differences {deviation:g} points\n")
-            print("\n".join(_table(m, deviation, drawn)))
-
-
 if __name__ == "__main__":
-    main()
+    print(table((0.15, 0.3)))

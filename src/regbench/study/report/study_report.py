@@ -32,6 +32,7 @@ from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
 from regbench.study.results import Study
 from regbench.study.statistics import NOT_ACTING, Difference, compare
 from regbench.study.statistics.new_images import with_new_images
+from regbench.study.statistics.stages import looked_again
 from regbench.study.varied_parameters import varied_parameters
 
 # Beyond these a page is too heavy to read; what is left out is said, and stands in the tables.
@@ -80,9 +81,10 @@ def write_report(
     ]
     codes = mixed_code(study)
     idle = _idle(study, differences)
-    notices = [*unfinished_notice(study), *unverified_notice(study), *codes, *idle]
+    again = list(dict.fromkeys(filter(None, (looked_again(each.runs) for each in families))))
+    notices = [*unfinished_notice(study), *unverified_notice(study), *codes, *idle, *again]
     page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
-    return write_page(page, out), [*codes, *_lines(told), *idle]
+    return write_page(page, out), [*codes, *_lines(told), *idle, *again]
 
 
 def _families(
