@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from regbench.storage.files import write_text
+from regbench.storage.files import read_bytes, write_text
 from regbench.storage.results import DamagedError, RunResults, one_line
 from regbench.storage.schema import HISTORY, PREDICTIONS, RESULTS
-from regbench.study.predictions import check_predictions
+from regbench.study.predictions import check_predictions, read_arrays
 from regbench.study.run_folders import Run
 
 REMEMBERED = ".verified.json"
@@ -179,8 +179,7 @@ def _scored(path: Path, known: _Entry | None) -> _Entry | None:
             if known is not None and (known.stamp, known.sha256) == (stamp, digest):
                 return known
             stream.seek(0)
-            with np.load(stream, allow_pickle=False) as archive:
-                logits, labels = archive["logits"], archive["labels"]
+            logits, labels = read_arrays(stream, ("logits", "labels")).values()
         check_predictions(logits, labels)
         return _Entry(stamp=stamp, sha256=digest, scores=score(logits, labels))
     except FileNotFoundError:
@@ -239,7 +238,7 @@ def _tolerance(run: Run, name: str, value: float) -> float:
 
 def _read_memory(path: Path) -> dict[str, _Entry]:
     try:
-        memory = _MEMORY.validate_json(path.read_bytes())
+        memory = _MEMORY.validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return {}
     return memory.runs if memory.version == _VERSION else {}
