@@ -113,7 +113,7 @@ def test_a_configuration_that_no_run_writes_is_damaged(line: str, message: str, 
 
 def test_overrides_that_are_no_list_are_damaged(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("overrides: 5\nconfig: {}\n")
-    with pytest.raises(DamagedError, match="^config.yaml: overrides: expected a list, received 5"):
+    with pytest.raises(DamagedError, match=r"^config\.yaml: overrides: expected a list, received 5"):
         read_config(tmp_path)
 
 

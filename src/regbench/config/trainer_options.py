@@ -109,7 +109,7 @@ def check_device_count(devices: int, nodes: int) -> None:
 
 
 def _check_environment(target: str) -> None:
-    """Refuse options that Lightning would take from the environment: no configuration and no hash would tell of them."""
+    """Refuse options that Lightning would take from the environment, of which no configuration and no hash tells."""
     prefix = f"PL_{target.rpartition('.')[2].upper()}_"
     for name, value in os.environ.items():
         if name.startswith(prefix) and value:

@@ -55,7 +55,8 @@ def read_unfinished(folder: Path) -> tuple[dict[str, Any], dict[str, Any], pd.Da
     except DamagedError:
         config = {}
     try:
-        history = pd.read_csv(io.BytesIO(read_bytes(folder / HISTORY))).apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
+        history = pd.read_csv(io.BytesIO(read_bytes(folder / HISTORY)))
+        history = history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
         history.columns = pd.Index(rename_curves(list(history.columns)))
     except (OSError, ValueError, KeyError):
         history = pd.DataFrame()
