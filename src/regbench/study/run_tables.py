@@ -21,11 +21,13 @@ COLUMNS = [
 ]
 # Techniques that did nothing, joined by +; there only if some did nothing.
 INERT = "did_not_act"
+# The start of the data's hash; there only if runs of one data set differ in it.
+DATA = "data"
 HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]
 HISTORY_COLUMNS = [*HISTORY_IDENTITY, "epoch", "lr", "seconds", *CURVES]
 UNFINISHED_COLUMNS = ["folder", *IDENTITY, "config_hash", "seed", "status", "reason"]
 
-_TEXTS = {*IDENTITY, INERT, "optimizer", "scheduler", "config_hash", "checkpoint", "folder", "status", "reason"}
+_TEXTS = {*IDENTITY, INERT, DATA, "optimizer", "scheduler", "config_hash", "checkpoint", "folder", "status", "reason"}
 INTEGERS = {"seed", "split_seed", "threads", "epochs", "best_epoch", "parameters", "train_size"}
 
 
