@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from regbench.config import compose
 from regbench.config.budget import averaging_warning
 from regbench.config.identity import run_name
+from regbench.config.loaded_code import check_loaded_code
 from regbench.runs.acting import find_acting
 from regbench.runs.evaluation import predict_splits, score_splits, write_predictions
 from regbench.runs.parts import Parts, build, refuse_unfit
@@ -84,6 +85,7 @@ def run(
     with recording(folder, spec) as record:
         if record.results is None:
             parts = build(spec.config)
+            check_loaded_code(spec.config)
             if warning := averaging_warning(spec.config):
                 print(warning, file=sys.stderr, flush=True)
             for index, callback in enumerate(callbacks):
