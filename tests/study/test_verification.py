@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -355,6 +356,18 @@ def test_one_run_with_two_results_is_named(study: Path, tmp_path: Path) -> None:
     assert row["status"] == "mismatch"
     assert row["reason"].startswith("train/loss is 0.5, but 0.")
     assert row["reason"].endswith(f"for the same run in {run_folder(study)}")
+
+
+def test_a_table_with_another_result_of_a_run_than_its_folder_is_named(study: Path, tmp_path: Path) -> None:
+    CliRunner().invoke(app, ["report", str(study), "--out", str(tmp_path / "report")])
+    table = tmp_path / "report/results.csv"
+    assert load(study, table).unfinished.empty
+    runs = pd.read_csv(table)
+    runs.loc[0, "test/acc"] = 0.99
+    runs.to_csv(table, index=False)
+    (row,) = load(study, table).unfinished.to_dict("records")
+    assert row["status"] == "mismatch"
+    assert row["reason"].startswith(f"{table}: test/acc is 0.99, but 0.")
 
 
 def test_the_probes_size_is_that_of_the_training() -> None:
