@@ -50,6 +50,17 @@ def test_an_allowed_option_takes_only_what_makes_sense(name: str, value: Any, me
         check_trainer({"_target_": OWN, name: value})
 
 
+@pytest.mark.parametrize(("target", "prefix"), [(OWN, "PL_TRAINER"), ("mine.Slow", "PL_SLOW")])
+def test_options_that_lightning_would_take_from_the_environment_are_refused(
+    target: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{prefix}_MAX_TIME", "")  # as Lightning, which takes an empty one for none
+    check_trainer({"_target_": target})
+    monkeypatch.setenv(f"{prefix}_LIMIT_TRAIN_BATCHES", "0.1")
+    with pytest.raises(ValueError, match=rf"^{prefix}_LIMIT_TRAIN_BATCHES=0.1: .* use trainer.limit_train_batches=…"):
+        check_trainer({"_target_": target})
+
+
 def test_an_option_that_nobody_decided_on_is_refused_but_for_ones_own_trainer() -> None:
     with pytest.raises(ValueError, match=r"^trainer\.max_epoch: no such key \(did you mean max_epochs\?\); expected"):
         check_trainer({"_target_": OWN, "max_epoch": 1})

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 
@@ -325,3 +326,42 @@ def test_only_finished_runs_are_loaded(status: str | None, tmp_path: Path) -> No
         write_json(tmp_path / "results.json", {"status": status})
     with pytest.raises(ValueError, match="expected the folder of a finished run"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "tensorboard"])
+def test_files_of_something_else_are_never_cleared(place: str, tmp_path: Path, composed: Composed) -> None:
+    mine = tmp_path / place / "mine.ckpt"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    for force in (False, True):
+        with pytest.raises(ValueError, match=rf"holds {place} of something else \(there is no config.yaml\)"):
+            run(tmp_path, {**composed("dataset=digits"), "force": force})
+    assert mine.read_text() == "precious"
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_a_folder_that_holds_runs_never_becomes_a_run_itself(tmp_path: Path, composed: Composed) -> None:
+    run_folder = tmp_path / "digits-lenet5/none-123456/seed0"
+    run_folder.mkdir(parents=True)
+    (run_folder / "config.yaml").write_text("config: {}")
+    with pytest.raises(ValueError, match=r"holds other runs \(.*seed0\); give another folder"):
+        run(tmp_path, composed("dataset=digits"))
+    assert not (tmp_path / "config.yaml").exists()
+
+
+class Stop(pl.Callback):
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = True
+
+
+def test_a_given_callback_that_stops_a_training_makes_no_finished_run(tmp_path: Path, composed: Composed) -> None:
+    config = composed("dataset=digits", "dataset.train_size=100", "model=mlp_small", "trainer.max_epochs=2")
+    with pytest.raises(ValueError, match=r"^callbacks: expected 2 epochs, .* received 1: what is given to .* may w"):
+        run(tmp_path, config, callbacks=[Stop()])
+    assert not is_finished(tmp_path)
+
+
+def test_a_time_limit_is_no_callback_of_a_run(composed: Composed) -> None:
+    node = {"_target_": "pytorch_lightning.callbacks.Timer", "duration": "00:00:00:05"}
+    with pytest.raises(ValueError, match=r"^callbacks.limit: how far a run comes with Timer depends on the machine's"):
+        build({**composed("dataset=digits"), "callbacks": {"limit": node}})

@@ -3,6 +3,7 @@ import pytest
 
 from regbench.drawing.confusion import row_shares
 from regbench.drawing.reliability import BINS, calibration_error
+from regbench.study import predictions
 from regbench.study.predictions import confused_pairs, read_predictions
 
 
@@ -63,3 +64,11 @@ def test_damaged_predictions_are_named_and_left_out(tmp_path, damage):
     assert found.read == 1
     assert len(found.problems) == 1
     assert str(file) in found.problems[0]
+
+
+def test_an_archive_that_unpacks_to_more_than_any_runs_is_not_unpacked(tmp_path, monkeypatch):
+    stored(tmp_path, "small", (0, 1, 1, 1))
+    monkeypatch.setattr(predictions, "_MOST_BYTES", 1_000)
+    found = read_predictions([tmp_path / "small"])
+    assert found.read == 0
+    assert "expected at most 1,000 bytes once unpacked, received " in found.problems[0]

@@ -296,7 +296,7 @@ def test_four_hundred_runs_are_read_in_seconds(tmp_path: Path) -> None:
             copy = folder.with_name(f"seed{seed}")
             copy.mkdir()
             shutil.copy(folder / "history.csv", copy)
-            (copy / "config.yaml").write_text(config.replace("seed: 0", f"seed: {seed}"))
+            (copy / "config.yaml").write_text(config.replace("  seed: 0", f"  seed: {seed}"))
             (copy / "results.json").write_text(results.replace('"seed": 0', f'"seed": {seed}'))
     start = time.process_time()
     loaded = load(study)

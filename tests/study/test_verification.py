@@ -1,17 +1,22 @@
 """Recorded numbers against what the stored predictions and the history give."""
 
+import csv
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from regbench.cli import app
-from regbench.study import load
+from regbench.data.module import PROBE_SIZE
+from regbench.study import contradictions, load
+from regbench.study.comparisons import comparisons
 from regbench.study.verification import REMEMBERED, score
 from regbench.training.scoring import scores
 
@@ -72,6 +77,11 @@ WRONG = {
     "validation loss": ({"val_loss": 0.01}, "val/loss is 0.01, but history.csv has "),
     "no validation": ({"val_acc": None}, "val/acc is None, but history.csv has "),
     "another epoch": ({"best_epoch": 0}, "in the best epoch 0 (0-based)"),
+    "validation calibration": ({"val_ece": 0.9}, "val/ece is 0.9, but history.csv has "),
+    "training accuracy": ({"train_acc": 0.1}, "train/acc is 0.1 of 59000 images, but history.csv has probe/acc 0."),
+    "setting": ({"setting": "none"}, "setting is none, but config.yaml says dropout"),
+    "budget": ({"epochs": 20}, "epochs is 20, but config.yaml says 4"),
+    "data set": ({"dataset": "mnist"}, "dataset is mnist, but config.yaml says fashion_mnist"),
     "epochs": ({"epochs_trained": 7}, "epochs_trained is 7, but history.csv has 4 rows"),
 }
 
@@ -83,6 +93,8 @@ def test_a_run_whose_numbers_contradict_each_other_is_named_and_left_out(
     folder = run_folder(study)
     if "test_acc" in changes:
         changes = changes | {"gap": recorded(folder)["train/acc"] - changes["test_acc"]}
+    if "train_acc" in changes:
+        changes = changes | {"gap": changes["train_acc"] - recorded(folder)["test/acc"]}
     record(folder, **changes)
     loaded = load(study)
     assert str(folder) not in set(loaded.runs["folder"])
@@ -252,3 +264,111 @@ def test_a_run_without_validation_has_none_to_compare(tmp_path: Path) -> None:
     assert load(tmp_path / "study").unfinished.empty
     record(folder, val_acc=0.9)
     assert load(tmp_path / "study").unfinished["status"].tolist() == ["mismatch"]
+
+
+def reason(study: Path, folder: Path) -> str:
+    """Return why a run is left out."""
+    table = load(study).unfinished.set_index("folder")
+    return str(table.loc[folder.relative_to(study).as_posix(), "reason"])
+
+
+def change_predictions(folder: Path, **arrays: np.ndarray) -> None:
+    """Overwrite arrays, and record what they give, as somebody would who knows how."""
+    with np.load(folder / "predictions.npz") as archive:
+        stored = {**archive, **arrays}
+    np.savez(folder / "predictions.npz", **stored)
+    found, train = score(stored["logits"], stored["labels"]), recorded(folder)["train/acc"]
+    record(folder, test_acc=found.acc, test_loss=found.loss, test_ece=found.ece, gap=train - found.acc)
+
+
+def test_another_seed_than_that_of_the_configuration_is_named(study: Path) -> None:
+    folder = run_folder(study)
+    record(folder, seed=7)
+    assert reason(study, folder) == "results.json: seed is 7, but config.yaml says 1"
+
+
+def test_a_best_epoch_that_validation_did_not_choose_is_named(study: Path) -> None:
+    folder = run_folder(study)
+    with (folder / "history.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    record(folder, best_epoch=0, **{f"val_{name}": float(first[f"val/{name}"]) for name in ("acc", "loss", "ece")})
+    assert reason(study, folder) == "results.json: best_epoch is 0 (0-based), but by history.csv the best is 3"
+
+
+def test_a_small_training_split_is_the_probe_itself(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "small", {"none": 0.9}, range(2), overrides={"dataset.train_size": 1000})
+    assert load(study).unfinished.empty
+    folder = run_folder(study, "none")
+    accuracy = recorded(folder)["train/acc"] + 0.003
+    record(folder, train_acc=accuracy, gap=accuracy - recorded(folder)["test/acc"])
+    assert "train/acc is 0." in reason(study, folder)
+
+
+def test_one_runs_answers_under_two_seeds_count_under_neither(study: Path) -> None:
+    copied, original = run_folder(study, seed=1), run_folder(study, seed=0)
+    with np.load(original / "predictions.npz") as archive:
+        change_predictions(copied, logits=archive["logits"], labels=archive["labels"])
+    assert "its logits are to the last bit those of seed 0" in reason(study, copied)
+    assert "its logits are to the last bit those of seed 1" in reason(study, original)
+    loaded = load(study)
+    assert sorted(loaded.runs["seed"]) == [0, 1, 2, 2]
+    assert len(loaded.history) == 4 * 4
+
+
+def test_a_network_that_answers_all_images_alike_may_do_so_under_every_seed(study: Path) -> None:
+    for seed in range(3):
+        change_predictions(run_folder(study, seed=seed), logits=np.zeros((1000, 10), dtype=np.float32))
+    assert load(study).unfinished.empty
+
+
+def test_other_test_labels_than_those_of_the_other_runs_are_named(study: Path) -> None:
+    relabelled, shortened = run_folder(study, seed=0), run_folder(study, seed=1)
+    with np.load(relabelled / "predictions.npz") as archive:
+        change_predictions(relabelled, labels=archive["logits"].argmax(1))
+    with np.load(shortened / "predictions.npz") as archive:
+        right = archive["logits"].argmax(1) == archive["labels"]
+        change_predictions(shortened, logits=archive["logits"][right], labels=archive["labels"][right])
+    for folder in (relabelled, shortened):
+        assert reason(study, folder).startswith("predictions.npz: its test labels are not those of the other runs")
+    assert len(load(study).runs) == 4
+
+
+def test_runs_on_different_data_are_neither_averaged_nor_compared(study: Path, tmp_path: Path) -> None:
+    for setting in ("none", "dropout"):
+        folder = run_folder(study, setting, seed=0)
+        results = json.loads((folder / "results.json").read_text())
+        results["provenance"]["dataset_sha256"] = "ffff0000" * 8
+        (folder / "results.json").write_text(json.dumps(results))
+    found = CliRunner().invoke(app, ["report", str(study), "--out", str(tmp_path / "report")])
+    assert "Runs on different data are not compared: 5ac0, ffff0000ffff (the data's SHA-256)." in found.output
+    for loaded in (load(study), load(tmp_path / "report")):
+        assert [len(each.runs) for each in comparisons(loaded)] == [4, 2]
+        assert comparisons(loaded)[1].title.endswith("data ffff0000ffff")
+
+
+def test_one_run_with_two_results_is_named(study: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    shutil.copytree(study, other)
+    assert load(study, other).unfinished.empty
+    folder = run_folder(other)
+    record(folder, train_loss=0.5)
+    (row,) = load(study, other).unfinished.to_dict("records")
+    assert row["status"] == "mismatch"
+    assert row["reason"].startswith("train/loss is 0.5, but 0.")
+    assert row["reason"].endswith(f"for the same run in {run_folder(study)}")
+
+
+def test_a_table_with_another_result_of_a_run_than_its_folder_is_named(study: Path, tmp_path: Path) -> None:
+    CliRunner().invoke(app, ["report", str(study), "--out", str(tmp_path / "report")])
+    table = tmp_path / "report/results.csv"
+    assert load(study, table).unfinished.empty
+    runs = pd.read_csv(table)
+    runs.loc[0, "test/acc"] = 0.99
+    runs.to_csv(table, index=False)
+    (row,) = load(study, table).unfinished.to_dict("records")
+    assert row["status"] == "mismatch"
+    assert row["reason"].startswith(f"{table}: test/acc is 0.99, but 0.")
+
+
+def test_the_probes_size_is_that_of_the_training() -> None:
+    assert contradictions.PROBE_SIZE == PROBE_SIZE

@@ -52,11 +52,13 @@ class Code:
         fingerprint: Of itself and of what it refers to in one's own files, up to definitions that are listed.
         listed: RegBench's listed definitions that it refers to.
         packages: Installed packages that it refers to, but for the core.
+        modules: One's own modules that it is made of.
     """
 
     fingerprint: str
     listed: frozenset[Definition]
     packages: frozenset[str]
+    modules: frozenset[str] = frozenset()
 
 
 def counted_code(config: Mapping[str, Any]) -> dict[str, str]:
@@ -108,7 +110,8 @@ def code_of(definition: Definition) -> Code:
             elif found is not None:
                 waiting.append(found)
     text = digest(f"{name}={parts[name]}" for name in sorted(parts))
-    return Code(text, frozenset(listed), frozenset(packages - CORE))
+    modules = frozenset(name.removesuffix(":") for name in parts if name.endswith(":"))
+    return Code(text, frozenset(listed), frozenset(packages - CORE), modules)
 
 
 @cache

@@ -103,15 +103,23 @@ def read_module(name: str) -> Module:
     spec = _find_module(name)
     if spec is None or spec.origin is None or not spec.has_location:
         return Module(name, True, [])
-    try:
-        content = Path(spec.origin).read_bytes()
-    except OSError:
+    if (content := read_source(name)) is None:
         return Module(name, False, [])
     try:
         statements = strip(ast.parse(content))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         statements = [ast.Expr(ast.Call(ast.Constant(content), [], []))]
     return Module(name, spec.submodule_search_locations is not None, statements)
+
+
+@cache
+def read_source(name: str) -> bytes | None:
+    """Return a module's file as it was at the first look; `None` where it has none that can be read."""
+    spec = _find_module(name)
+    try:
+        return Path(spec.origin).read_bytes() if spec and spec.origin and spec.has_location else None
+    except OSError:
+        return None
 
 
 def statements_of(definition: Definition) -> list[ast.stmt]:

@@ -1,6 +1,7 @@
 """The options of Lightning's Trainer: which leave a comparison of runs whole, and which are refused, and why."""
 
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -75,6 +76,7 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     Raises:
         ValueError: In one line that names the option, the reason and what to do instead.
     """
+    _check_environment(str(trainer.get("_target_")))
     for name, value in trainer.items():
         key = f"trainer.{name}"
         if name in REFUSED:
@@ -104,6 +106,17 @@ def check_device_count(devices: int, nodes: int) -> None:
             f"trainer.devices: expected 1, or [INDEX] for a certain one; received what stands for {devices * nodes} "
             f"devices here: {_DEVICES}"
         )
+
+
+def _check_environment(target: str) -> None:
+    """Refuse options that Lightning would take from the environment, of which no configuration and no hash tells."""
+    prefix = f"PL_{target.rpartition('.')[2].upper()}_"
+    for name, value in os.environ.items():
+        if name.startswith(prefix) and value:
+            raise ValueError(
+                f"{name}={value}: Lightning would take this trainer option from the environment, unseen by the run's "
+                f"name, hash and report; unset {name}, and use trainer.{name.removeprefix(prefix).lower()}=… instead"
+            )
 
 
 def _is_one_device(name: str, value: Any) -> bool:

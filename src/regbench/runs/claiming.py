@@ -8,7 +8,8 @@ from regbench.runs.spec import RunSpec
 from regbench.storage.code import NOT_RECORDED
 from regbench.storage.lock import hold
 from regbench.storage.results import DamagedError, RunResults, StoredConfig, clear_run, read_config, read_results
-from regbench.storage.schema import CONFIG, FINISHED
+from regbench.storage.schema import CHECKPOINTS, CONFIG, FINISHED, TENSORBOARD
+from regbench.storage.study_folder import find_runs
 
 
 def finished_run(folder: Path) -> RunResults | None:
@@ -23,10 +24,14 @@ def finished_run(folder: Path) -> RunResults | None:
 def refuse_other_run(folder: Path, spec: RunSpec) -> None:
     """Refuse a folder that holds the run of another configuration, seed or code; `force` replaces one of other code.
 
+    A folder that holds runs, or files that no run of RegBench left, is refused too: reports would see one run instead
+    of many, and a run from scratch clears its folder.
+
     Raises:
         ValueError: In one line that names both.
     """
     if not (folder / CONFIG).exists():
+        _refuse_other_files(folder)
         return
     try:
         there = read_config(folder)
@@ -79,6 +84,18 @@ def differing_code(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Say in which classes two codes differ, and how; empty where they are the same."""
     names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
     return "; ".join(f"{name} {then.get(name, NOT_RECORDED)}, now {now.get(name, NOT_RECORDED)}" for name in names)
+
+
+def _refuse_other_files(folder: Path) -> None:
+    runs, sweeps = find_runs(folder)
+    if others := [path for path in (*runs, *sweeps) if path != folder]:
+        raise ValueError(f"hydra.run.dir={folder}: holds other runs ({others[0]}); give another folder")
+    for name in (CHECKPOINTS, TENSORBOARD):
+        if (folder / name).is_dir() and any((folder / name).iterdir()):
+            raise ValueError(
+                f"hydra.run.dir={folder}: holds {name} of something else (there is no {CONFIG}), which a run would "
+                "clear; give another folder"
+            )
 
 
 def _is_of_other_code(there: StoredConfig, spec: RunSpec) -> bool:

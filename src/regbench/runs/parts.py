@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pydantic import NonNegativeInt, PositiveInt
-from pytorch_lightning.callbacks import StochasticWeightAveraging
+from pytorch_lightning.callbacks import StochasticWeightAveraging, Timer
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -121,12 +121,17 @@ def _checked(make_trainer: Callable[..., pl.Trainer]) -> Callable[..., pl.Traine
     return make
 
 
-def refuse_late_averaging(callback: pl.Callback, key: str) -> None:
-    """Refuse the callback whose averaged weights come after the last checkpoint, so that nothing would hold them.
+def refuse_unfit(callback: pl.Callback, key: str) -> None:
+    """Refuse callbacks whose runs nobody could repeat, or whose averaged weights no checkpoint would hold.
 
     Raises:
-        ValueError: In one line that names the key and what averages instead.
+        ValueError: In one line that names the key and what to use instead.
     """
+    if isinstance(callback, Timer):
+        raise ValueError(
+            f"{key}: how far a run comes with Timer depends on the machine's load; a run's budget is whole epochs, "
+            "trainer.max_epochs"
+        )
     if isinstance(callback, StochasticWeightAveraging):
         raise ValueError(
             f"{key}: StochasticWeightAveraging puts its weights in when training has ended, after the checkpoints that "
@@ -137,7 +142,7 @@ def refuse_late_averaging(callback: pl.Callback, key: str) -> None:
 def _construct_callback(node: Any, key: str, data: ImageData) -> pl.Callback:
     """Build a callback, refusing one that would watch the test split or what this run does not measure."""
     callback = construct(node, pl.Callback, key)
-    refuse_late_averaging(callback, key)
+    refuse_unfit(callback, key)
     known = [f"{split}/{metric}" for split in ("probe", "val")[: 1 + bool(data.val_size)] for metric in ("acc", "loss")]
     if (monitor := getattr(callback, "monitor", None)) is not None and monitor not in known:
         raise ValueError(f"{key}.monitor: expected one of {', '.join(known)}; received {monitor!r}")

@@ -16,9 +16,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from regbench.config import compose
 from regbench.config.budget import averaging_warning
 from regbench.config.identity import run_name
+from regbench.config.loaded_code import check_loaded_code
 from regbench.runs.acting import find_acting
 from regbench.runs.evaluation import predict_splits, score_splits, write_predictions
-from regbench.runs.parts import Parts, build, refuse_late_averaging
+from regbench.runs.parts import Parts, build, refuse_unfit
 from regbench.runs.recording import Record, recording
 from regbench.runs.resuming import Start, find_start, run_identity
 from regbench.runs.spec import RunSpec
@@ -84,10 +85,11 @@ def run(
     with recording(folder, spec) as record:
         if record.results is None:
             parts = build(spec.config)
+            check_loaded_code(spec.config)
             if warning := averaging_warning(spec.config):
                 print(warning, file=sys.stderr, flush=True)
             for index, callback in enumerate(callbacks):
-                refuse_late_averaging(callback, f"callbacks[{index}]")
+                refuse_unfit(callback, f"callbacks[{index}]")
             watching = [*callbacks, *([EpochBar()] if show_progress else [])]
             training = _train(folder, spec, parts, record, watching)
             record.results = _results(folder, spec, parts, record, training)
@@ -143,6 +145,11 @@ def _results(folder: Path, spec: RunSpec, parts: Parts, record: Record, training
     """Score the chosen weights, write what belongs to them, and return the results."""
     began = time.perf_counter()
     data, classifier, rows = parts.data, parts.classifier, training.history.rows
+    if not parts.callbacks and len(rows) < (budget := spec.config["trainer"]["max_epochs"]):
+        raise ValueError(
+            f"callbacks: expected {budget} epochs, since no callback of the configuration stops a training; received "
+            f"{len(rows)}: what is given to regbench.train may watch alone, so name it in the configuration"
+        )
     device = training.trainer.strategy.root_device
     checkpoint = read_checkpoint(training.checkpoints.chosen, device)
     classifier.load_state_dict(checkpoint["state_dict"])

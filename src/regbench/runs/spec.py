@@ -9,6 +9,7 @@ from regbench.config.checks import check_values
 from regbench.config.composing import check_choices, check_given_once
 from regbench.config.fingerprint import counted_code
 from regbench.config.identity import config_hash, setting_name
+from regbench.config.loaded_code import check_files
 from regbench.storage.schema import label_of
 
 
@@ -64,6 +65,7 @@ class RunSpec:
         check_given_once(self.overrides)
         check_choices(self.overrides)
         check_values(self.config)
+        check_files(self.config)
 
     def described(self) -> dict[str, Any]:
         """Return the values of `results.json` that follow from the configuration alone; `None` where one is invalid."""

@@ -1,13 +1,34 @@
-"""Atomic writing of files: a reader sees the old content or the new, never a part."""
+"""Files: written atomically, so that a reader sees the old content or the new; read only where they are files."""
 
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
+MOST_BYTES = 1 << 26
+
+
+def read_bytes(path: Path, most: int | None = MOST_BYTES) -> bytes:
+    """Return a file's content; a pipe or a device, which might never end, is not opened.
+
+    Args:
+        path: The file, or a link to it.
+        most: How large it may be in bytes; `None` for any size.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It is no regular file, is larger, or cannot be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("expected a regular file")
+    if most is not None and status.st_size > most:
+        raise OSError(f"expected at most {most:,} bytes, received {status.st_size:,}")
+    return path.read_bytes()
 
 
 def replace_file(target: Path, write: Callable[[Path], object]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from regbench.storage.files import write_text
+from regbench.storage.files import read_bytes, write_text
 
 _LOCK, _HOLDER = ".lock", ".holder"
 
@@ -41,6 +41,6 @@ def is_held(folder: Path) -> bool:
 
 def _holder(folder: Path) -> str:
     try:
-        return (folder / _HOLDER).read_text(encoding="utf-8").strip()
+        return read_bytes(folder / _HOLDER).decode(errors="replace").strip()
     except OSError:
         return "another process"

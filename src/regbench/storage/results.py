@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from regbench.storage.files import TEMPORARY, write_json, write_text
+from regbench.storage.files import TEMPORARY, read_bytes, write_json, write_text
 from regbench.storage.schema import (
     CHECKPOINTS,
     CONFIG,
@@ -28,6 +28,18 @@ from regbench.storage.schema import (
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MOST_VALUES = 100_000
+_MOST_BYTES = 1 << 20
+_MOST = 2**63  # whole numbers of tables have 64 bits
+_GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "trainer")
+
+
+class _Loader(_YamlLoader):  # type: ignore[misc]  # whichever parser there is
+    """Reads YAML without merge keys: no run writes them, and they would be written out before values are counted."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse `<<`."""
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(problem="expected no merge key <<", problem_mark=node.start_mark)
 
 
 class DamagedError(ValueError):
@@ -96,6 +108,13 @@ class RunResults(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _fits_into_tables(self) -> Self:
+        for name, value in self:
+            if isinstance(value, int) and abs(value) >= _MOST:
+                raise ValueError(f"{name}: expected a number of at most 64 bits")
+        return self
+
+    @model_validator(mode="after")
     def _is_whole_where_finished(self) -> Self:
         if self.status != FINISHED:
             return self
@@ -135,7 +154,7 @@ def read_results(folder: Path) -> RunResults | None:
         DamagedError: The file is not what a run writes.
     """
     try:
-        text = (folder / RESULTS).read_bytes()
+        text = read_bytes(folder / RESULTS)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -198,17 +217,28 @@ def read_config(folder: Path) -> StoredConfig:
         DamagedError: Its file is missing or not what a run writes.
     """
     try:
-        stored = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_YamlLoader)
+        stored = yaml.load(read_bytes(folder / CONFIG, _MOST_BYTES).decode(), Loader=_Loader)
     except FileNotFoundError as error:
         raise DamagedError(f"{CONFIG}: missing") from error
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise DamagedError(f"{CONFIG}: not YAML, {one_line(error)}") from error
+    except OSError as error:
+        raise DamagedError(f"{CONFIG}: {one_line(error)}") from error
     except RecursionError as error:
         raise DamagedError(f"{CONFIG}: nested too deeply") from error
+    # Besides its own errors, PyYAML raises what it meets in values such as 2026-13-45 or !!bool maybe.
+    except Exception as error:
+        raise DamagedError(f"{CONFIG}: not YAML, {one_line(error)}") from error
     if _expanded_size(stored, {}) > _MOST_VALUES:
         raise DamagedError(f"{CONFIG}: expected at most {_MOST_VALUES:,} values once its aliases are written out")
     if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
         raise DamagedError(f"{CONFIG}: expected overrides and config, received {shortened(stored)}")
+    if (wrong := _not_plain(stored)) is not None:
+        raise DamagedError(f"{CONFIG}: expected numbers, texts, lists and mappings alone, received {shortened(wrong)}")
+    for name in _GROUPS:
+        group = stored["config"].get(name)
+        if group is not None and not (isinstance(group, dict) and all(isinstance(key, str) for key in group)):
+            raise DamagedError(f"{CONFIG}: {name}: expected keys and values, received {shortened(group)}")
+    if not isinstance(stored.get("overrides") or [], list):
+        raise DamagedError(f"{CONFIG}: overrides: expected a list, received {shortened(stored['overrides'])}")
     code = stored.get("code") or {}
     if not isinstance(code, dict):
         raise DamagedError(f"{CONFIG}: code: expected fingerprints by class, received {shortened(code)}")
@@ -238,6 +268,15 @@ def _expanded_size(value: Any, known: dict[int, float]) -> float:
         inner = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_expanded_size(each, known) for each in inner)
     return known[id(value)]
+
+
+def _not_plain(value: Any) -> Any:
+    """Return the first value, however deep, that no run writes: one of a tag, or beyond 64 bits; else `None`."""
+    if isinstance(value, (dict, list)):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return next((wrong for each in inner if (wrong := _not_plain(each)) is not None), None)
+    fits = isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < _MOST)
+    return None if value is None or fits else value
 
 
 def _cut(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from regbench.storage.files import write_json
+from regbench.storage.files import read_bytes, write_json
 from regbench.storage.results import DamagedError, one_line, shortened
 from regbench.storage.schema import CONFIG, RESULTS, SWEEP
 
@@ -58,10 +58,10 @@ def read_plan(path: Path) -> Plan:
         DamagedError: It is missing or not the object that a sweep writes.
     """
     try:
-        sweep = json.loads(path.read_text(encoding="utf-8"))
+        sweep = json.loads(read_bytes(path))
         commands, runs = sweep["commands"], sweep["runs"]
         stages, metric, added = sweep.get("stages", []), sweep.get("metric"), sweep.get("added", {})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError(f"{SWEEP}: expected an object with commands and runs, got {one_line(error)}") from error
     for name, values in (("commands", commands), ("runs", runs)):
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):

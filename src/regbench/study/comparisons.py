@@ -94,6 +94,8 @@ def fixed_columns(runs: pd.DataFrame) -> list[str]:
     fixed = [*KEPT_THE_SAME, *(name for name in configured if not name.startswith(REGULARIZER))]
     if OTHER_CODE in runs and (runs.groupby(list(KEPT_THE_SAME), dropna=False)[OTHER_CODE].nunique() > 1).any():
         fixed.append(OTHER_CODE)
+    if run_tables.DATA in runs:
+        fixed.append(run_tables.DATA)
     return fixed
 
 
@@ -120,7 +122,7 @@ def _lone_difference(runs: pd.DataFrame, fixed: list[str]) -> str | None:
     """What to compare where there is but one setting: the first that differs; data sets and code are never compared."""
     if runs["label"].nunique() > 1:
         return None
-    kept = {"dataset", OTHER_CODE}
+    kept = {"dataset", OTHER_CODE, run_tables.DATA}
     return next((name for name in fixed if name not in kept and runs[name].nunique(dropna=False) > 1), None)
 
 

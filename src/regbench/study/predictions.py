@@ -1,8 +1,10 @@
 """What the stored predictions of a setting's runs say together: confusions, calibration, the most certain mistakes."""
 
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from regbench.storage.schema import PREDICTIONS
 MEANS_OVER_IMAGES = ("test/acc", "test/loss")
 
 _MOST_MISTAKES = 12
+_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,28 @@ def check_predictions(logits: Array, labels: Array) -> None:
         raise ValueError("labels out of range or logits that are not finite")
 
 
+def read_arrays(stream: BinaryIO, names: Iterable[str]) -> dict[str, Array]:
+    """Read arrays of an `npz` archive, unless unpacking it would fill the memory.
+
+    Raises:
+        ValueError: The archive is larger than any run's.
+        Exception: Whatever zipfile, zlib and numpy raise of what is no such archive.
+    """
+    with zipfile.ZipFile(stream) as archive:
+        size = sum(each.file_size for each in archive.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"expected at most {_MOST_BYTES:,} bytes once unpacked, received {size:,}")
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names}
+
+
 _KEYS = ("logits", "labels", "sample_images", "mistake_indices", "mistake_images")
 
 
 def _read(file: Path) -> dict[str, Array]:
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        stored = {key: archive[key] for key in _KEYS}
+    with file.open("rb") as stream:
+        stored = read_arrays(stream, _KEYS)
     check_predictions(stored["logits"], stored["labels"])
     return stored
 

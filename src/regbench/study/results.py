@@ -1,5 +1,6 @@
 """Reads finished runs into tidy tables, and names every run that is not finished."""
 
+import math
 import shlex
 from dataclasses import dataclass, field
 from os import PathLike
@@ -13,8 +14,10 @@ from regbench.storage.results import DamagedError, RunResults, read_results
 from regbench.storage.schema import CONFIG, FINISHED, HISTORY, METRICS, RESULTS, SWEEP, label_of, read_run_path
 from regbench.storage.study_folder import Plan, find_runs, read_plan
 from regbench.study import run_folders, run_tables
+from regbench.study.contradictions import MismatchError
+from regbench.study.copies import LABELS, LOGITS, contradicting
 from regbench.study.margins import MARGIN, margins
-from regbench.study.run_tables import COLUMNS, HISTORY_COLUMNS, UNFINISHED_COLUMNS
+from regbench.study.run_tables import COLUMNS, DATA, HISTORY_COLUMNS, UNFINISHED_COLUMNS
 from regbench.study.settings import (
     CODES,
     drop_constant_values,
@@ -23,7 +26,7 @@ from regbench.study.settings import (
     label_settings,
     unflatten,
 )
-from regbench.study.verification import MismatchError, Verifier
+from regbench.study.verification import Verified, Verifier
 
 # Of runs that were left out although they ended, unlike those that a half-finished study still lacks.
 LEFT_OUT = frozenset({"failed", "diverged", "damaged", "mismatch"})
@@ -111,20 +114,42 @@ class _Found:
     commands: list[str] = field(default_factory=list)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     provenance: list[dict[str, Any]] = field(default_factory=list)
-    seen: set[tuple[Any, ...]] = field(default_factory=set)
+    seen: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    # By folder, what is said of a run that turns out to contradict others.
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def is_new(self, row: dict[str, Any]) -> bool:
-        """Whether this run was not met before, and remember it; the same run may come from a folder and from a CSV."""
+        """Whether this run was not met before, and remember it; the same run may come from a folder and from a CSV.
+
+        Raises:
+            MismatchError: It was met before with other numbers.
+        """
         key = tuple(row.get(name) for name in ("study", "dataset", "model", "setting", "config_hash", "seed"))
-        new = key not in self.seen
-        self.seen.add(key)
-        return new
+        known = self.seen.setdefault(key, row)
+        for name in METRICS if known is not row else ():
+            ours, theirs = row.get(name), known.get(name)
+            # Reading a CSV may move the last bit.
+            same = ours is theirs if ours is None or theirs is None else math.isclose(ours, theirs, rel_tol=1e-12)
+            if not same:
+                place = known.get("folder") or "a results.csv"
+                raise MismatchError(f"{name} is {ours}, but {theirs} for the same run in {place}")
+        return known is row
+
+    def leave_out_contradicting(self) -> None:
+        """Leave out the runs that cannot be true beside the others."""
+        found = contradicting(self.rows)
+        for place, reason in found.items():
+            self.unfinished.append(self.described[str(self.rows[place]["folder"])] | {"reason": reason})
+        self.rows = [row for place, row in enumerate(self.rows) if place not in found]
 
     def study(self) -> Study:
+        self.leave_out_contradicting()
         rows = pd.DataFrame(self.rows)
         runs = run_tables.tidy(rows.assign(**{MARGIN: margins(rows)}))
         if len(runs):
-            runs = drop_known_code(runs)
+            runs = drop_known_code(runs.drop(columns=[LOGITS, LABELS], errors="ignore"))
+            if DATA not in runs or (runs.groupby("dataset")[DATA].nunique() < 2).all():
+                runs = runs.drop(columns=DATA, errors="ignore")
             runs["label"] = label_settings(runs)
             runs = drop_constant_values(runs)
         runs = runs.reindex(columns=run_tables.ordered(runs.columns, COLUMNS))
@@ -133,6 +158,7 @@ class _Found:
         history = pd.concat(self.histories, ignore_index=True) if self.histories else pd.DataFrame()
         if len(history):
             history["label"] = run_tables.by_run(history, runs, "label")
+            history = history.dropna(subset="label").reset_index(drop=True)
             history = history.astype({"epoch": int, "seed": int})
         history = history.reindex(columns=run_tables.ordered(history.columns, HISTORY_COLUMNS))
 
@@ -170,7 +196,8 @@ def _read_folders(path: Path, found: _Found) -> None:
             if results is not None and results.status == FINISHED:
                 run = run_folders.read_run(folder, results)
                 verified = verifier.check(run)
-                names.append(_add_run(run, path, found))
+                found.described[str(folder)] = _unfinished(folder, path, "mismatch", "", results)
+                names.append(_add_run(run, path, found, verified))
                 found.unverified += [] if verified else [_place(folder, path)]
                 continue
             status = "running" if results is None else results.status
@@ -209,7 +236,7 @@ def _tell_design(rows: list[dict[str, Any]], folder: Path, plan: Plan) -> None:
             row.update({name: value for name, value in told.items() if value is not None})
 
 
-def _add_run(run: run_folders.Run, path: Path, found: _Found) -> str:
+def _add_run(run: run_folders.Run, path: Path, found: _Found, verified: Verified | None) -> str:
     """Add a finished run's row and history; return its study's name."""
     results, config = run.results, run.stored.config
     study = results.study or path.resolve().name
@@ -221,6 +248,8 @@ def _add_run(run: run_folders.Run, path: Path, found: _Found) -> str:
     row |= dict(zip(CODES, code, strict=True))
     row |= {name: results.metrics.get(name) for name in METRICS}
     row |= {f"seconds/{part}": value for part, value in results.seconds}
+    row[DATA] = str(results.provenance.get("dataset_sha256") or "")[:12] or None
+    row |= {LOGITS: verified.logits, LABELS: verified.labels} if verified else {}
     if results.inert:
         row[run_tables.INERT] = "+".join(results.inert)
     row |= {f"config/{key}": value for key, value in flatten(config)}
@@ -265,7 +294,13 @@ def _read_table(path: Path, found: _Found) -> None:
     finished = table["status"] == "finished"
     keys = []
     for row in run_tables.records(table[finished].drop(columns=["status", "reason"], errors="ignore")):
-        if found.is_new(row):
+        try:
+            new = found.is_new(row | {"folder": ""})
+        except MismatchError as error:
+            described = {name: row.get(name) for name in UNFINISHED_COLUMNS}
+            found.unfinished.append(described | {"status": "mismatch", "reason": f"{path}: {error}"})
+            continue
+        if new:
             found.rows.append(row | {"folder": ""})
             keys.append((row["study"], row["config_hash"], row["seed"]))
             config = {name.removeprefix("config/"): value for name, value in row.items() if name.startswith("config/")}

@@ -1,6 +1,7 @@
 """Reads run folders: checks that a finished run left whole files, and takes what there is of an unfinished one."""
 
 import csv
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regbench.storage.files import read_bytes
 from regbench.storage.results import DamagedError, RunResults, StoredConfig, one_line, read_config, shortened
 from regbench.storage.schema import HISTORY, RENAMED_HISTORY_COLUMNS, RESULTS
 
@@ -45,15 +47,16 @@ def read_run(folder: Path, results: RunResults) -> Run:
 def read_unfinished(folder: Path) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame]:
     """Return results, configuration and history of an unfinished run as far as they can be read, empty otherwise."""
     try:
-        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        results = json.loads(read_bytes(folder / RESULTS))
+    except (OSError, ValueError, RecursionError):
         results = {}
     try:
         config = read_config(folder).config
     except DamagedError:
         config = {}
     try:
-        history = pd.read_csv(folder / HISTORY).apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
+        history = pd.read_csv(io.BytesIO(read_bytes(folder / HISTORY)))
+        history = history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
         history.columns = pd.Index(rename_curves(list(history.columns)))
     except (OSError, ValueError, KeyError):
         history = pd.DataFrame()
@@ -67,8 +70,8 @@ def rename_curves(names: list[str]) -> list[str]:
 
 def _read_history(folder: Path) -> dict[str, np.ndarray]:
     try:
-        with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        text = read_bytes(folder / HISTORY).decode()
+        rows = list(csv.reader(io.StringIO(text, newline="")))
     except FileNotFoundError as error:
         raise DamagedError(f"{HISTORY}: expected beside {RESULTS}, got none") from error
     except (OSError, UnicodeError, csv.Error) as error:

@@ -23,11 +23,14 @@ COLUMNS = [
 INERT = "did_not_act"
 # There only if seeds came in stages, as in 5, 10, 20; or if seeds were added later: how many were finished before them.
 STAGES, ADDED_AFTER = "stages", "added_after"
+# The start of the data's hash; there only if runs of one data set differ in it.
+DATA = "data"
 HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]
 HISTORY_COLUMNS = [*HISTORY_IDENTITY, "epoch", "lr", "seconds", *CURVES]
 UNFINISHED_COLUMNS = ["folder", *IDENTITY, "config_hash", "seed", "status", "reason"]
 
-_TEXTS = {*IDENTITY, INERT, STAGES, "optimizer", "scheduler", "config_hash", "checkpoint", "folder", "status", "reason"}
+_TEXTS = {*IDENTITY, INERT, DATA, STAGES, "optimizer", "scheduler", "config_hash", "checkpoint", "folder"}
+_TEXTS |= {"status", "reason"}
 INTEGERS = {"seed", "split_seed", "threads", "epochs", "best_epoch", "parameters", "train_size"}
 
 

@@ -1,7 +1,6 @@
 """Whether a finished run's recorded numbers are possible, and are those that its stored predictions give."""
 
 import hashlib
-import math
 import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from regbench.storage.files import write_text
+from regbench.storage.files import read_bytes, write_text
 from regbench.storage.results import DamagedError, RunResults, one_line
-from regbench.storage.schema import HISTORY, PREDICTIONS, RESULTS
-from regbench.study.predictions import check_predictions
+from regbench.storage.schema import PREDICTIONS, RESULTS
+from regbench.study.contradictions import MismatchError, check_possible
+from regbench.study.predictions import check_predictions, read_arrays
 from regbench.study.run_folders import Run
 
 REMEMBERED = ".verified.json"
@@ -25,12 +25,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _BINS = 15  # as scored: the sixteenth holds the confidences that are 1 in single precision
 # Confidences this close to a bin's edge may have been counted on its other side.
 _EDGE = 5e-7
-# Of values that one process computed twice alike, and wrote in single precision or with seven decimals.
-_SAME = 1e-6
-
-
-class MismatchError(DamagedError):
-    """Numbers of a run folder contradict each other; the message names the number, and both values."""
 
 
 class Scores(BaseModel):
@@ -51,14 +45,24 @@ class Scores(BaseModel):
     ece_tolerance: float
 
 
-class _Entry(BaseModel):
-    """What was computed, and of which file: size, times of change in nanoseconds, SHA-256."""
+class Verified(BaseModel):
+    """What was computed of stored predictions, and of which file.
+
+    Attributes:
+        stamp: The file's size, and its times of change in nanoseconds.
+        sha256: Of the file.
+        scores: What the predictions give.
+        logits: Stands for the logits bit by bit; empty where all images have the same.
+        labels: Stands for the labels.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     stamp: tuple[int, int, int]
     sha256: str
     scores: Scores
+    logits: str
+    labels: str
 
 
 class _Memory(BaseModel):
@@ -67,16 +71,16 @@ class _Memory(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     version: int
-    runs: dict[str, _Entry]
+    runs: dict[str, Verified]
 
 
-_VERSION = 1
+_VERSION = 2
 _MEMORY = TypeAdapter(_Memory)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    entry: _Entry | None
+    entry: Verified | None
     error: DamagedError | None = None
 
 
@@ -102,22 +106,22 @@ class Verifier:
             paths = list(folders)
             self._answers = dict(zip(paths, pool.map(self._answer, paths), strict=True))
 
-    def check(self, run: Run) -> bool:
-        """Return whether a finished run could be verified; it cannot be without `predictions.npz`.
+    def check(self, run: Run) -> Verified | None:
+        """Return what a finished run's predictions gave; None without `predictions.npz`: nothing is verified then.
 
         Raises:
             MismatchError: Its numbers contradict each other or its predictions.
             DamagedError: Its predictions cannot be read.
         """
-        _check_possible(run)
+        check_possible(run)
         answer = self._answers.get(run.folder) or self._answer(run.folder)
         self._answers[run.folder] = answer
         if answer.error is not None:
             raise answer.error
         if answer.entry is None:
-            return False
+            return None
         _check_scores(run.results, answer.entry.scores)
-        return True
+        return answer.entry
 
     def remember(self) -> None:
         """Write what was computed, if anything was; where that is not possible, it is computed again next time."""
@@ -163,7 +167,7 @@ def score(logits: Array, labels: Array) -> Scores:
     return Scores(loss=loss, acc=float(right.sum() / number), ece=error, ece_tolerance=tolerance)
 
 
-def _scored(path: Path, known: _Entry | None) -> _Entry | None:
+def _scored(path: Path, known: Verified | None) -> Verified | None:
     """Return what a file's predictions give; None without the file.
 
     Raises:
@@ -179,10 +183,16 @@ def _scored(path: Path, known: _Entry | None) -> _Entry | None:
             if known is not None and (known.stamp, known.sha256) == (stamp, digest):
                 return known
             stream.seek(0)
-            with np.load(stream, allow_pickle=False) as archive:
-                logits, labels = archive["logits"], archive["labels"]
+            logits, labels = read_arrays(stream, ("logits", "labels")).values()
         check_predictions(logits, labels)
-        return _Entry(stamp=stamp, sha256=digest, scores=score(logits, labels))
+        same = bool((logits == logits[:1]).all())
+        return Verified(
+            stamp=stamp,
+            sha256=digest,
+            scores=score(logits, labels),
+            logits="" if same else _digest(logits.astype(np.float64)),
+            labels=_digest(labels.astype(np.int64)),
+        )
     except FileNotFoundError:
         return None
     # A truncated archive raises from zipfile, zlib, numpy or the missing key, as it happens.
@@ -190,6 +200,10 @@ def _scored(path: Path, known: _Entry | None) -> _Entry | None:
         raise DamagedError(
             f"{PREDICTIONS}: expected a run's predictions, got {type(error).__name__}: {one_line(error)}"
         ) from error
+
+
+def _digest(array: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _check_scores(results: RunResults, found: Scores) -> None:
@@ -201,45 +215,9 @@ def _check_scores(results: RunResults, found: Scores) -> None:
             raise MismatchError(f"{RESULTS}: test/{name} is {recorded}, but {PREDICTIONS} gives {given:.8g}")
 
 
-def _check_possible(run: Run) -> None:
-    """Raise `MismatchError` where the numbers of `results.json` cannot be true together, or not with the history."""
-    metrics, trained = run.results.metrics, run.results.epochs_trained
-    rows = len(run.history["epoch"])
-    if trained is not None and trained != rows:
-        raise MismatchError(f"{RESULTS}: epochs_trained is {trained}, but {HISTORY} has {rows} rows")
-    train, test, gap = (metrics.get(name) for name in ("train/acc", "test/acc", "gap"))
-    if train is not None and test is not None and (gap is None or abs(gap - (train - test)) > _SAME):
-        raise MismatchError(f"{RESULTS}: gap is {gap}, but train/acc − test/acc is {train - test:.8g}")
-    for name in ("val/acc", "val/loss"):
-        recorded, of_epoch = metrics.get(name), float(run.history[name][run.results.best_epoch or 0])
-        if recorded is None and math.isnan(of_epoch):
-            continue
-        if recorded is None or not abs(recorded - of_epoch) <= _tolerance(run, name, of_epoch):
-            raise MismatchError(
-                f"{RESULTS}: {name} is {recorded}, but {HISTORY} has {of_epoch:.8g} in the best epoch "
-                f"{run.results.best_epoch} (0-based)"
-            )
-
-
-def _tolerance(run: Run, name: str, value: float) -> float:
-    """Return how far the score of the end may be from the epoch's, of the same weights and images.
-
-    On the CPU in full precision, a convolution whose weights lie otherwise in memory moves a loss in its last digits,
-    and hardly ever an answer. Elsewhere an epoch's score may come from shorter numbers (TF32, bfloat16).
-    """
-    config = run.stored.config
-    precision = str((config.get("trainer") or {}).get("precision", "32-true"))
-    exact = run.results.provenance.get("device", "cpu") == "cpu" and precision in {"32", "32-true", "64", "64-true"}
-    if name == "val/loss":
-        return _SAME + (1e-5 if exact else 0.05) * abs(value)
-    images = (config.get("dataset") or {}).get("val_size")
-    one_image = 1 / images if exact and isinstance(images, int) and images > 0 else 0.01
-    return _SAME + one_image
-
-
-def _read_memory(path: Path) -> dict[str, _Entry]:
+def _read_memory(path: Path) -> dict[str, Verified]:
     try:
-        memory = _MEMORY.validate_json(path.read_bytes())
+        memory = _MEMORY.validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return {}
     return memory.runs if memory.version == _VERSION else {}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regbench.storage.files import replace_file
+from regbench.storage.files import read_bytes, replace_file
 
 
 def load_weights(net: nn.Module, path: Path) -> None:
@@ -41,7 +41,7 @@ def read_tensors(path: Path, map_location: Any = "cpu") -> Any:
         ValueError: The file is missing, damaged or holds more.
     """
     try:
-        content = io.BytesIO(path.read_bytes())
+        content = io.BytesIO(read_bytes(path, most=None))
         _check_sums(content)
         return torch.load(content, map_location=map_location, weights_only=True)
     except FileNotFoundError:

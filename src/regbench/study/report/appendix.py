@@ -9,6 +9,7 @@ import yaml
 from regbench.study.comparisons import fixed_columns
 from regbench.study.report.page import Block, Cell, Section, Table
 from regbench.study.results import Study
+from regbench.study.run_tables import DATA
 from regbench.study.settings import CODES, OTHER_CODE, REGULARIZER_CODE, base_label
 
 
@@ -37,6 +38,9 @@ def mixed_code(study: Study) -> list[str]:
                 lines.append(f"{label}: runs of different code are not averaged: {_codes(rows, REGULARIZER_CODE)}.")
     if OTHER_CODE in fixed_columns(runs):
         lines.append(f"Runs of different code are not compared: {_codes(runs, OTHER_CODE)}.")
+    if DATA in runs:
+        texts = ", ".join(sorted(set(runs[DATA].dropna())))
+        lines.append(f"Runs on different data are not compared: {texts} (the data's SHA-256).")
     return lines
 
 

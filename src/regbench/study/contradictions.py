@@ -1,0 +1,136 @@
+"""Whether the numbers of a run's files can be true together: results, configuration and history."""
+
+import math
+from typing import Any
+
+from regbench.storage.results import DamagedError
+from regbench.storage.schema import CONFIG, HISTORY, RESULTS
+from regbench.study.run_folders import Run
+
+# The history's probe is the training split itself where that holds no more images, and a part of it otherwise.
+PROBE_SIZE = 5_000
+# How many standard errors a random part of the images is never away from all of them.
+_DEVIATIONS = 8
+
+_GROUPS = ("dataset", "model", "optimizer", "scheduler")
+# Of values that one process computed twice alike, and wrote in single precision or with seven decimals.
+_SAME = 1e-6
+
+
+class MismatchError(DamagedError):
+    """Numbers of a run folder contradict each other; the message names the number, and both values."""
+
+
+def check_possible(run: Run) -> None:
+    """Refuse a finished run whose numbers cannot be true together.
+
+    Raises:
+        MismatchError: They cannot.
+    """
+    _check_configuration(run)
+    metrics, trained = run.results.metrics, run.results.epochs_trained
+    rows = len(run.history["epoch"])
+    if trained is not None and trained != rows:
+        raise MismatchError(f"{RESULTS}: epochs_trained is {trained}, but {HISTORY} has {rows} rows")
+    train, test, gap = (metrics.get(name) for name in ("train/acc", "test/acc", "gap"))
+    if train is not None and test is not None and (gap is None or abs(gap - (train - test)) > _SAME):
+        raise MismatchError(f"{RESULTS}: gap is {gap}, but train/acc − test/acc is {train - test:.8g}")
+    for name in ("val/acc", "val/loss", "val/ece"):
+        _check_epoch(run, name, name)
+    _check_choice(run)
+    if run.results.schema_version > 1:
+        _check_training(run)
+
+
+def _check_configuration(run: Run) -> None:
+    """Refuse results of another run than the configuration's."""
+    config, results = run.stored.config, run.results
+    nodes = {name: config.get(name) or {} for name in (*_GROUPS, "trainer", "regularizer")}
+    stated = {
+        "setting": "+".join(sorted(nodes["regularizer"])) or "none",
+        "seed": config.get("seed"),
+        "split_seed": nodes["dataset"].get("split_seed"),
+        "epochs": nodes["trainer"].get("max_epochs"),
+        "threads": config.get("threads"),
+        "compile": config.get("compile"),
+        **{name: nodes[name].get("name") for name in _GROUPS},
+    }
+    for name, expected in stated.items():
+        recorded = getattr(results, name)
+        if expected is not None and recorded is not None and str(recorded) != str(expected):
+            raise MismatchError(f"{RESULTS}: {name} is {recorded}, but {CONFIG} says {expected}")
+
+
+def _check_epoch(run: Run, name: str, column: str) -> None:
+    """Refuse a metric that is not what the history has in the best epoch."""
+    recorded, of_epoch = run.results.metrics.get(name), float(run.history[column][run.results.best_epoch or 0])
+    if recorded is None and math.isnan(of_epoch):
+        return
+    if recorded is None or not abs(recorded - of_epoch) <= _tolerance(run, name, of_epoch):
+        raise MismatchError(
+            f"{RESULTS}: {name} is {recorded}, but {HISTORY} has {column} {of_epoch:.8g} in the best epoch "
+            f"{run.results.best_epoch} (0-based)"
+        )
+
+
+def _check_choice(run: Run) -> None:
+    """Refuse a best epoch that validation did not choose."""
+    best, monitor = run.results.best_epoch or 0, run.stored.config.get("monitor", "val/acc")
+    if run.results.checkpoint == "last":
+        expected = len(run.history["epoch"]) - 1
+        chosen = best == expected
+    elif run.results.checkpoint == "best" and monitor in {"val/acc", "val/loss"}:
+        scores = run.history[monitor] * (1 if monitor == "val/acc" else -1)
+        expected = int(scores.argmax())
+        chosen = bool(scores[best] >= scores[expected] - _SAME)
+    else:
+        return
+    if not chosen:
+        raise MismatchError(
+            f"{RESULTS}: best_epoch is {best} (0-based), but by {HISTORY} the {run.results.checkpoint} is {expected}"
+        )
+
+
+def _check_training(run: Run) -> None:
+    """Refuse training scores that those of the probe rule out: it is all of the training images, or a random part."""
+    images, accuracy = run.results.train_size, run.results.metrics.get("train/acc")
+    probed = float(run.history["probe/acc"][run.results.best_epoch or 0])
+    if not images or accuracy is None or math.isnan(probed):
+        return
+    if images <= PROBE_SIZE:
+        _check_epoch(run, "train/acc", "probe/acc")
+        _check_epoch(run, "train/loss", "probe/loss")
+        return
+    variance = max(share * (1 - share) for share in (accuracy, probed))
+    likely = _DEVIATIONS * math.sqrt(variance / PROBE_SIZE) + (1 / PROBE_SIZE if _is_exact(run) else 0.01)
+    if abs(accuracy - probed) > likely:
+        raise MismatchError(
+            f"{RESULTS}: train/acc is {accuracy:.8g} of {images} images, but {HISTORY} has probe/acc {probed:.8g} of "
+            f"{PROBE_SIZE} of them in the best epoch {run.results.best_epoch} (0-based)"
+        )
+
+
+def _tolerance(run: Run, name: str, value: float) -> float:
+    """Return how far the score of the end may be from the epoch's, of the same weights and images.
+
+    On the CPU in full precision, a convolution whose weights lie otherwise in memory moves a loss in its last digits,
+    and hardly ever an answer. Elsewhere an epoch's score may come from shorter numbers (TF32, bfloat16).
+    """
+    exact = _is_exact(run)
+    split, _, metric = name.partition("/")
+    if metric == "loss":
+        return _SAME + (1e-5 if exact else 0.05) * abs(value)
+    images = run.results.train_size if split == "train" else _node(run, "dataset").get("val_size")
+    one_image = 1 / images if exact and isinstance(images, int) and images > 0 else 0.01
+    # An image at a bin's edge counts in the one bin or in the other.
+    return _SAME + one_image if metric == "acc" else 1e-5 + (2 * one_image if exact else 0.05)
+
+
+def _is_exact(run: Run) -> bool:
+    precision = str(_node(run, "trainer").get("precision", "32-true"))
+    on_cpu = run.results.provenance.get("device", "cpu") == "cpu"
+    return on_cpu and precision in {"32", "32-true", "64", "64-true"}
+
+
+def _node(run: Run, name: str) -> dict[str, Any]:
+    return run.stored.config.get(name) or {}
