@@ -58,6 +58,10 @@ WRONG = [
     (["study="], f"study: {NAME} ''"),
     (["study=null"], "study: expected a name, in quotes where it is a number or the like; received null"),
     (["study=7"], "study: expected a name, in quotes where it is a number or the like; received 7"),
+    (
+        ["trainer.precision=64-true"],
+        "trainer.precision: expected '32-true', 'bf16-mixed' or '16-mixed'; received '64-true'",
+    ),
     (["~dataset.classes"], "model.num_classes: its value is that of dataset.classes, which is missing"),
     (["threads=100000"], "threads: expected at most 1,024; received 100000"),
     (

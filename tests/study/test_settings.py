@@ -62,3 +62,10 @@ def test_a_technique_that_acts_is_not_the_baseline(tmp_path: Path, on: str) -> N
 def test_a_half_switched_off_combination_keeps_its_name(tmp_path: Path) -> None:
     settings = {"dropout+weight_decay dropout.p=0 weight_decay.coefficient=0.001": 0.9}
     assert labels(write_study(tmp_path / "study", settings, range(1), epochs=1)) == ["dropout+weight_decay"]
+
+
+def test_what_a_technique_of_ones_own_does_at_zero_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    own = {"regularizer.dropout._target_": "mine.Own"}
+    path = write_study(tmp_path / "study", {"dropout p=0": 0.8}, range(2), epochs=1, overrides=own)
+    write_study(path, {"none": 0.9}, range(2), epochs=1)
+    assert sorted(set(load(path).runs["label"])) == ["dropout", "none"]

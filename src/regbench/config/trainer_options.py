@@ -22,7 +22,7 @@ _DEVICES = (
 # What changes numbers and says so in the configuration and its hash, with the values that it takes (`null` always).
 ALLOWED: dict[str, Any] = {
     "accelerator": Any,
-    "precision": Any,
+    "precision": Literal["32-true", "bf16-mixed", "16-mixed"],
     "max_epochs": Any,
     "accumulate_grad_batches": PositiveInt,
     "gradient_clip_val": Annotated[FiniteFloat, Field(gt=0)],

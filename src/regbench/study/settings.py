@@ -183,13 +183,21 @@ def _all_off(rows: pd.DataFrame, techniques: list[str], columns: list[str]) -> n
     off = np.ones(len(rows), dtype=bool)
     for technique in techniques:
         own = [name for name in columns if technique_of(name) == technique]
+        target = f"{REGULARIZER}{technique}._target_"
+        own += [target] if target in rows else []
         off &= [is_off({name.rpartition(".")[2]: row[name] for name in own}) for row in rows[own].to_dict("records")]
     return off
 
 
 def is_off(parameters: dict[str, Any]) -> bool:
-    """Whether one technique's parameters switch it off."""
-    given = {name: value for name, value in parameters.items() if not pd.isna(value)}
+    """Whether the parameters of one of RegBench's own techniques switch it off; what others do at 0 nobody knows.
+
+    Args:
+        parameters: By name, with `_target_` where it is known.
+    """
+    given = {name: value for name, value in parameters.items() if pd.api.types.is_scalar(value) and not pd.isna(value)}
+    if not str(given.pop("_target_", "regbench.")).startswith("regbench."):
+        return False
     if any(given.get(name) == 0 for name in STRENGTHS):
         return True
     numbers = [value for value in given.values() if isinstance(value, int | float) and not isinstance(value, bool)]
