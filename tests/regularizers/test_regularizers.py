@@ -129,6 +129,7 @@ def test_batch_and_penalty_hooks_reach_the_training_loss(composed: Composed) -> 
 
 def test_dropout_follows_hidden_dense_layers_by_default_and_all_by_option() -> None:
     assert kinds(lenet5(Dropout(0.5, "dense")), nn.Dropout) == ["c5_after.0", "f6_after.0"]
+    assert kinds(lenet5(Dropout(0.5, "f6")), nn.Dropout) == ["f6_after.0"]
     names = ["c1_after.0", "c3_after.0", "c5_after.0", "f6_after.0"]
     assert kinds(lenet5(Dropout(0.5, "all")), nn.Dropout) == names
 

@@ -43,6 +43,7 @@ RECIPES = {
     "r2_rate": R1._replace(
         epochs=15, lr=1e-3, settings=["none", "dropout", "weight_decay", "batchnorm"], seeds=3
     ),
+    "r2_hidden_dropout": R1._replace(settings=["dropout"], seeds=3),
     "r4_lenet5_mnist": Recipe(
         "mnist", RELU_ON_32, 61_706, 10, 1e-3, ["none", "weight_decay", "batchnorm"], 5, True
     ),
@@ -161,6 +162,16 @@ def test_r5_sets_dropout_to_a_half_together_with_an_l2_of_1e_4(name: str) -> Non
     both = first_of_each_setting(name)["dropout+weight_decay"]["regularizer"]
     assert both["dropout"]["p"] == 0.5
     assert both["weight_decay"]["coefficient"] == 1e-4
+
+
+def test_r2s_hidden_dropout_is_r1_with_a_half_at_f6_alone() -> None:
+    baseline, hidden = (first_of_each_setting(name) for name in ("r1_lenet5_fashion_mnist", "r2_hidden_dropout"))
+    free = ("study", "regularizer")
+    assert {key: value for key, value in hidden["dropout"].items() if key not in free} == {
+        key: value for key, value in baseline["none"].items() if key not in free
+    }
+    dropout = hidden["dropout"]["regularizer"]["dropout"]
+    assert (dropout["p"], dropout["layers"]) == (0.5, "f6")
 
 
 @pytest.mark.parametrize("name", SEARCHES)
