@@ -432,6 +432,10 @@ def test_the_first_step_of_adam_forgets_the_coefficient() -> None:
     for decay in (1e-3, 1e-1, 10.0):
         moved = walked(torch.optim.Adam, w, torch.zeros(1, 5).double(), decay) - w
         torch.testing.assert_close(moved, -RATE * w.sign(), rtol=1e-3, atol=0)
+    for ratio, share in ((1e-3, 1e-3 / 1.001), (1.0, 0.5), (99.0, 0.99)):
+        start = torch.tensor([2.0]).double()
+        moved = walked(torch.optim.Adam, start, torch.zeros(1, 1).double(), ratio * ADAM_EPS / 2) - start
+        assert moved.item() == pytest.approx(-RATE * share)
 
 
 def test_the_table_of_first_steps_is_that_of_the_optimizers() -> None:

@@ -14,8 +14,9 @@ class Cutout(Regularizer):
     Equation: x'(p) = 0 for pixels p in an s × s square around c, else x'(p) = x(p). The centre c is uniform over all
     pixels, so a square at the border is cut off there and hides less.
 
-    Where and when: on the images of training batches; targets stay. The square is black, which is also the background
-    of the digits and garments here, so part of the squares hide nothing that shows.
+    Where and when: on the images of training batches; targets stay. The square is black, since images here are in
+    [0, 1] and the network normalizes them; the paper's zeros replace normalized pixels, which is the data set's mean
+    grey. Black is also the background of the digits and garments, so part of the squares hide nothing that shows.
 
     Interactions: acts after augmentation and before mixup, in the order of their names.
 

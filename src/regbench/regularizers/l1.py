@@ -11,7 +11,7 @@ from regbench.validation import validated
 
 
 class L1(Regularizer):
-    """Adds the sum of the weights' absolute values to the loss, which drives weights to zero one by one.
+    """Adds the sum of the weights' absolute values to the loss, which draws every weight towards zero equally strongly.
 
     Equation: loss + λ Σ |w|; its gradient is λ sign(w), and 0 at w = 0.
 
