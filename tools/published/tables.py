@@ -3,23 +3,33 @@
 `make published` runs it after the studies; a test keeps both pages true to the committed `results.csv` files.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from regbench.study import Study, load
 from regbench.study.comparisons import comparisons
 from regbench.study.formatting import mean_sd_of, points
 from regbench.study.statistics import compare
-from regbench.study.statistics.intervals import prediction_interval
-from tools.published.claims import R1, R5, claims_table, told
+from tools.published.claims import claims_table
+from tools.published.course import course_table, reading
+from tools.published.gains import gains, gains_by_rate, hidden_dropout
+from tools.published.values import (
+    METRICS,
+    NOT_RUN,
+    R1,
+    R2_RATE,
+    R5,
+    Value,
+    interval_of_one_run,
+    number,
+    read_values,
+    spread,
+    told,
+    verdict,
+)
 
 VALUES = "values.csv"
 
-_METRICS = {"train/acc": "train %", "test/acc": "test %", "train/loss": "train loss", "test/loss": "test loss"}
 _SEARCHES = ("dropout", "weight_decay", "batchnorm")
 # Studies that change one thing of R5's recipe: what it is, and the column of its values where there are several.
 _CAUSES = {
@@ -28,17 +38,6 @@ _CAUSES = {
     "r5_cause_rate": ("rate", "config/optimizer.lr"),
     "r5_cause_network": ("tanh, average pooling", ""),
 }
-_NOT_RUN = "Not run yet."
-
-
-class Value(NamedTuple):
-    """A published number; accuracies in percent."""
-
-    report: str
-    study: str
-    setting: str
-    metric: str
-    published: float
 
 
 def tables(folder: Path) -> dict[str, str]:
@@ -59,24 +58,22 @@ def tables(folder: Path) -> dict[str, str]:
     found = {
         "r1": _summary(r1, [each for each in published if each[:2] == ("R1", R1)]),
         "numbers": _numbers(published, studies),
-        "claims": claims_table(studies),
+        "claims": claims_table(studies, published),
+        "gains": gains(published, studies),
+        "course": course_table(r1),
+        "reading": reading(r1),
         "r2-budgets": budgets(r1, r2_values),
         "r2-online": online(r1, r2_values),
         "r5-causes": causes(studies, [each for each in published if each[:3] == ("R5", R5, "dropout+weight_decay")]),
-        "r2-rate": budgets(studies.get("r2_rate"), r2_values),
+        "r2-rate": budgets(studies.get(R2_RATE), r2_values),
+        "r2-gains": gains_by_rate(published, studies),
+        "r2-hidden": hidden_dropout(published, studies),
         "picked": picked(r1),
     }
     for technique in _SEARCHES:
         (wanted,) = (each.published for each in published if each[:4] == ("R1", R1, technique, "train/acc"))
         found[f"search-{technique}"] = _search(studies.get(f"r1_search_{technique}"), wanted)
     return found
-
-
-def read_values(path: Path) -> list[Value]:
-    """Read the published numbers."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    return [Value(report, study, setting, metric, float(number)) for report, study, setting, metric, number in rows]
 
 
 def nearest(study: Study, train_accuracy: float) -> str:
@@ -91,7 +88,7 @@ def budgets(study: Study | None, published: Sequence[Value]) -> str:
     Ours is the one counted while training, which those of notebooks most likely are.
     """
     if study is None:
-        return _NOT_RUN
+        return NOT_RUN
     titles = (
         "setting",
         "published train %, test %",
@@ -117,7 +114,7 @@ def budgets(study: Study | None, published: Sequence[Value]) -> str:
 def picked(study: Study | None) -> str:
     """Return what picking each run's best epoch on the test set, as notebooks do, adds to its test accuracy."""
     if study is None:
-        return _NOT_RUN
+        return NOT_RUN
     (family,) = comparisons(study)
     lines = [
         "| setting | test % after the last epoch | test % at the epoch picked on the test set | too high by |",
@@ -134,7 +131,7 @@ def picked(study: Study | None) -> str:
 def online(study: Study | None, published: Sequence[Value]) -> str:
     """Return the last epoch's train accuracy counted while training, regularizer at work, beside the published one."""
     if study is None:
-        return _NOT_RUN
+        return NOT_RUN
     lines = [
         "| setting | published train % | ours after training | counted while training | 95 % interval of one run | |",
         "|---|---:|---:|---:|---:|---|",
@@ -145,12 +142,12 @@ def online(study: Study | None, published: Sequence[Value]) -> str:
             continue
         after = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy()
         during = last.loc[last["setting"] == row.setting, "train/acc_online"].to_numpy()
-        interval, place = _interval(during, row)
+        interval, place = interval_of_one_run(during, row)
         cells = [
             row.setting,
-            _number(row.published, row.metric),
-            _spread(after, row.metric),
-            _spread(during, row.metric),
+            number(row.published, row.metric),
+            spread(after, row.metric),
+            spread(during, row.metric),
         ]
         lines.append(f"| {' | '.join([*cells, interval, place])} |")
     return "\n".join(lines)
@@ -159,12 +156,12 @@ def online(study: Study | None, published: Sequence[Value]) -> str:
 def causes(studies: Mapping[str, Study], published: Sequence[Value]) -> str:
     """Return one setting's numbers under changed recipes, each with the place of the published one."""
     if R5 not in studies:
-        return _NOT_RUN
+        return NOT_RUN
     setting = published[0].setting
     lines = [
-        f"| recipe | seeds | {' | '.join(_METRICS[each.metric] for each in published)} |",
+        f"| recipe | seeds | {' | '.join(METRICS[each.metric] for each in published)} |",
         f"|---|---:|{'---:|' * len(published)}",
-        f"| published | 1 | {' | '.join(_number(each.published, each.metric) for each in published)} |",
+        f"| published | 1 | {' | '.join(number(each.published, each.metric) for each in published)} |",
     ]
     for name, (title, column) in _CAUSES.items():
         if name not in studies:
@@ -172,34 +169,9 @@ def causes(studies: Mapping[str, Study], published: Sequence[Value]) -> str:
         runs = studies[name].runs[studies[name].runs["setting"] == setting]
         for value, rows in runs.groupby(column) if column else [("", runs)]:
             values = [(rows[each.metric].to_numpy(), each) for each in published]
-            cells = [f"{_spread(found, each.metric)}, {_interval(found, each)[1]}" for found, each in values]
+            cells = [f"{spread(found, each.metric)}, {interval_of_one_run(found, each)[1]}" for found, each in values]
             lines.append(f"| {title} {value}".rstrip() + f" | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _interval(values: np.ndarray, row: Value) -> tuple[str, str]:
-    """Write the interval of one run, and whether the published number is in it."""
-    low, high = (_scale(row.metric) * end for end in prediction_interval(values))
-    place = "inside" if low <= row.published <= high else "**outside**"
-    return f"{_number(low, row.metric)} to {_number(high, row.metric)}", place
-
-
-def _spread(values: np.ndarray, metric: str) -> str:
-    """Write mean and standard deviation."""
-    return mean_sd_of(values, _scale(metric), _digits(metric))
-
-
-def _scale(metric: str) -> int:
-    return 100 if metric.endswith("acc") else 1
-
-
-def _number(value: float, metric: str) -> str:
-    """Write an accuracy in percent or a loss."""
-    return f"{value:.{_digits(metric)}f}"
-
-
-def _digits(metric: str) -> int:
-    return 2 if metric.endswith("acc") else 4
 
 
 def _numbers(published: Iterable[Value], studies: Mapping[str, Study]) -> str:
@@ -208,20 +180,20 @@ def _numbers(published: Iterable[Value], studies: Mapping[str, Study]) -> str:
         "|---|---|---|---|---:|---:|---:|---|",
     ]
     for row in published:
-        cells = [row.report, row.study, row.setting, _METRICS[row.metric], _number(row.published, row.metric)]
+        cells = [row.report, row.study, row.setting, METRICS[row.metric], number(row.published, row.metric)]
         study = studies.get(row.study)
         if study is None:
             lines.append(f"| {' | '.join(cells)} | not run yet | – | – |")
             continue
         values = study.runs.loc[study.runs["setting"] == row.setting, row.metric].to_numpy()
-        cells += [f"{_spread(values, row.metric)} ({len(values)})", *_interval(values, row)]
+        cells += [f"{spread(values, row.metric)} ({len(values)})", *interval_of_one_run(values, row)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _summary(study: Study | None, published: Sequence[Value]) -> str:
     if study is None:
-        return _NOT_RUN
+        return NOT_RUN
     (family,) = comparisons(study)
     differences = {each.label: each for each in compare(family)}
     lines = [
@@ -235,14 +207,14 @@ def _summary(study: Study | None, published: Sequence[Value]) -> str:
             (theirs,) = (each.published for each in published if each[2:4] == (label, metric))
             cells.append(f"{mean_sd_of(values)} ({theirs:.2f})")
         found = differences.get(label)
-        cells += [told(found), found.verdict] if found else ["–", ""]
+        cells += [told(found), verdict(found)] if found else ["–", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _search(study: Study | None, wanted: float) -> str:
     if study is None:
-        return _NOT_RUN
+        return NOT_RUN
     chosen = nearest(study, wanted)
     lines = [f"| setting, seed 0 | train % | from the published {wanted:.2f} | |", "|---|---:|---:|---|"]
     for row in study.runs.sort_values("label").to_dict("records"):
