@@ -68,6 +68,16 @@ def test_other_roundings_are_no_difference_and_more_images_are() -> None:
     assert len(differences(apart, recorded, images)) == 5
 
 
+def test_a_metric_that_was_not_measured_yet_is_no_difference() -> None:
+    images = {"train": 5000, "val": 500, "test": 10_000}
+    computed = dict.fromkeys(METRICS, 0.5)
+    recorded = {name: value for name, value in computed.items() if name != "test/ece"}
+    assert differences(computed, recorded, images) == []
+    assert differences(computed, recorded | {"test/ece": None}, images) == [
+        "test/ece: recorded null, computed 0.500000"
+    ]
+
+
 def test_evaluate_scores_a_plain_state_dict_to_the_same_numbers(finished: Path) -> None:
     weights = str(finished / "checkpoints/weights.pt")
     ended = CliRunner().invoke(app, ["evaluate", "--weights", weights, "dataset=digits", "regularizer=dropout"])

@@ -55,6 +55,7 @@ def test_every_status_metric_and_column_of_the_history_has_a_row() -> None:
     assert sorted(first_column("Statuses")) == sorted(get_args(schema.Status))
     assert first_column("Metrics") == list(schema.METRICS)
     assert first_column("history.csv") == list(schema.HISTORY_COLUMNS)
+    assert {name.rpartition("/")[2] for name in schema.METRICS} == set(schema.KINDS)
 
 
 def test_every_file_name_of_the_schema_is_named() -> None:

@@ -24,6 +24,7 @@ def test_differences_of_accuracies_are_in_points_with_a_sign() -> None:
     assert amount(-0.0077, "test/acc") == "−0.77 points"
     assert amount(0.0031, "gap", sign=False) == "0.31 points"
     assert amount(-0.0123, "test/loss") == "−0.0123"
+    assert amount(-0.0123, "seconds/total") == "−0.0123"
 
 
 @pytest.mark.parametrize(

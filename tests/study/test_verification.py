@@ -105,6 +105,16 @@ def test_a_run_whose_numbers_contradict_each_other_is_named_and_left_out(
     assert reason in row["reason"]
 
 
+def test_a_run_from_before_a_metric_was_added_is_kept_without_its_value(study: Path) -> None:
+    folder = run_folder(study)
+    results = json.loads((folder / "results.json").read_text())
+    del results["metrics"]["test/ece"]
+    (folder / "results.json").write_text(json.dumps(results))
+    loaded = load(study)
+    assert loaded.unfinished.empty
+    assert loaded.runs.loc[loaded.runs["test/ece"].isna(), "folder"].tolist() == [str(folder)]
+
+
 def test_one_image_more_or_less_is_a_mismatch(study: Path) -> None:
     folder = run_folder(study)
     metrics = recorded(folder)

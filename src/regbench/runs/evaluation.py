@@ -44,7 +44,8 @@ def differences(
     """Return a line for each metric that differs by more than another machine or number of threads explains.
 
     Logits differ in their last digits there. So a loss may differ by 1e-4 of its value, and an accuracy by the few
-    images whose two best classes are as good as equal: one, and one more per 5,000.
+    images whose two best classes are as good as equal: one, and one more per 5,000. Metrics that were not measured yet
+    when the run was recorded are passed over.
 
     Args:
         computed: Metrics by the names of `METRICS`.
@@ -54,7 +55,9 @@ def differences(
     share = {split: (1 + number // 5000) / number for split, number in images.items()}
     found = []
     for name in METRICS:
-        value, expected = computed.get(name), recorded.get(name)
+        if name not in recorded:
+            continue
+        value, expected = computed.get(name), recorded[name]
         if value is None or expected is None:
             same = value is expected
         else:

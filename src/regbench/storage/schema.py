@@ -31,6 +31,29 @@ METRICS = (
     "train/loss", "train/acc", "val/loss", "val/acc", "val/ece", "test/loss", "test/acc", "test/ece", "gap"
 )  # fmt: skip
 
+
+class Kind(NamedTuple):
+    """What a metric is, whatever split it is of.
+
+    Attributes:
+        words: Its name for people.
+        higher_is_better: Whether a higher value is better.
+        fraction: Whether it is shown in percent, and differences of it in points.
+    """
+
+    words: str
+    higher_is_better: bool
+    fraction: bool
+
+
+# By the last part of a metric's name.
+KINDS: Mapping[str, Kind] = {
+    "acc": Kind("accuracy", higher_is_better=True, fraction=True),
+    "loss": Kind("loss", higher_is_better=False, fraction=False),
+    "ece": Kind("calibration error", higher_is_better=False, fraction=True),
+    "gap": Kind("gap", higher_is_better=False, fraction=True),
+}
+
 HISTORY_COLUMNS = (
     *("epoch", "lr", "seconds", "train/objective", "train/acc_online", "probe/loss", "probe/acc"),
     *("val/loss", "val/acc", "val/ece", "test/loss", "test/acc"),
@@ -48,6 +71,11 @@ class RunPlace(NamedTuple):
     setting: str
     config_hash: str
     seed: int
+
+
+def kind_of(metric: str) -> Kind | None:
+    """Return what a metric is by its name, `val/acc` or `acc`; `None` for another column, such as `seconds/total`."""
+    return KINDS.get(metric.rpartition("/")[2])
 
 
 def run_path(dataset: str, model: str, setting: str, config_hash: str, seed: object) -> str:

@@ -8,9 +8,9 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 
-MISSING = "–"
+from regbench.storage.schema import kind_of
 
-_IN_POINTS = ("acc", "gap", "ece")
+MISSING = "–"
 
 
 def mean_sd(mean: float | None, sd: float | None, digits: int = 2) -> str:
@@ -37,7 +37,7 @@ def points(difference: float | None) -> str:
 def amount(value: float, metric: str, sign: bool = True) -> str:
     """Write a difference with its unit: `+1.13 points` of accuracy, gap or calibration error, else `+0.0123`."""
     plus = "+" if sign else ""
-    text = f"{100 * value:{plus}.2f} points" if metric.endswith(_IN_POINTS) else f"{value:{plus}.4f}"
+    text = f"{100 * value:{plus}.2f} points" if _in_points(metric) else f"{value:{plus}.4f}"
     return text.replace("-", "−")
 
 
@@ -64,10 +64,15 @@ def config_value(value: Any) -> str:
 
 def _bound(value: float, metric: str) -> str:
     """An end of an interval; one that would be rounded to 0 keeps its side of it."""
-    scale, digits = (100, 2) if metric.endswith(_IN_POINTS) else (1, 4)
+    scale, digits = (100, 2) if _in_points(metric) else (1, 4)
     if value and not round(scale * value, digits):
         return "just above 0" if value > 0 else "just below 0"
     return amount(value, metric).removesuffix(" points")
+
+
+def _in_points(metric: str) -> bool:
+    kind = kind_of(metric)
+    return kind is not None and kind.fraction
 
 
 def _is_known(value: float | None) -> TypeGuard[float]:

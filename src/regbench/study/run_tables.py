@@ -67,13 +67,14 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def read_results(path: Path) -> pd.DataFrame:
-    """Read the `results.csv` that a report wrote.
+    """Read the `results.csv` that a report wrote; a metric that was not measured yet is an empty column.
 
     Raises:
         ValueError: The file is no CSV or lacks a column.
     """
-    wanted = [name for name in COLUMNS if name != MARGIN]  # which tables from before do not have
-    return _with_columns(_read_csv(path), ["status", *wanted], path)
+    later = {MARGIN, *METRICS} - {"train/acc", "test/acc"}  # which tables from before may lack
+    table = _with_columns(_read_csv(path), ["status", *(name for name in COLUMNS if name not in later)], path)
+    return table.reindex(columns=[*table.columns, *(name for name in METRICS if name not in table)])
 
 
 def read_history(path: Path) -> pd.DataFrame:

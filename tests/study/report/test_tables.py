@@ -98,6 +98,22 @@ def test_the_table_names_unfinished_runs_and_no_place_of_this_machine(study: Stu
     assert table.loc[table["status"] == "failed", "reason"].item() == "RuntimeError: out of memory"
 
 
+def test_a_table_from_before_a_metric_was_added_is_read_with_an_empty_column(study: Study, tmp_path: Path) -> None:
+    write_tables(study, [], tmp_path)
+    pd.read_csv(tmp_path / "results.csv").drop(columns="test/ece").to_csv(tmp_path / "results.csv", index=False)
+    again = load(tmp_path)
+    assert again.runs["test/ece"].isna().all()
+    (family,) = comparisons(again)
+    assert comparison_table(family, compare(family))["test/ece"].isna().all()
+
+
+def test_a_table_without_accuracies_is_refused(study: Study, tmp_path: Path) -> None:
+    write_tables(study, [], tmp_path)
+    pd.read_csv(tmp_path / "results.csv").drop(columns="test/acc").to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(ValueError, match="expected the column test/acc"):
+        load(tmp_path)
+
+
 def test_a_study_without_finished_runs_has_tables(tmp_path: Path) -> None:
     study = load(write_study(tmp_path / "study", {"none": 0.9}, [0], status={("none", 0): "diverged"}))
     write_tables(study, judged(study), tmp_path / "report")

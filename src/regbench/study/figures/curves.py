@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
+from regbench.storage.schema import KINDS, kind_of
 from regbench.study.figures.rendering import RenderedFigure, render
 
 SPLITS = {"probe": "training subset", "val": "validation", "test": "test"}
@@ -45,9 +46,9 @@ def convergence_plot(
             style = styles[label]
             _line_and_band(axes, curve, shorten(label), style.color, style.dash)
             _mark_best(axes, curve, best.get(label), style.color, style.marker, limits[0])
-        _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {_NAMES[kind]}")
+        _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {KINDS[kind].words}")
         left_out = len(styles) - len(labels)
-        caption = f"{SPLITS[split].capitalize()} {_NAMES[kind]} by epoch."
+        caption = f"{SPLITS[split].capitalize()} {KINDS[kind].words} by epoch."
         return render(name, caption + (f" {left_out} more settings are left out." if left_out else ""), figure)
 
 
@@ -86,7 +87,7 @@ def advantage_plot(
         _leaders(axes, frame, styles, baseline)
         split, kind = metric.split("/")
         axes.set_ylabel("lead over the baseline, points")
-        axes.set_title(f"Advantage in {SPLITS[split]} {_NAMES[kind]}")
+        axes.set_title(f"Advantage in {SPLITS[split]} {KINDS[kind].words}")
         _epoch_axis(figure, axes)
         stopping = (
             ", were training to stop there."
@@ -95,7 +96,7 @@ def advantage_plot(
             "shorter would differ."
         )
         caption = (
-            f"Difference from {baseline} in {SPLITS[split]} {_NAMES[kind]} after each epoch, on the same seeds"
+            f"Difference from {baseline} in {SPLITS[split]} {KINDS[kind].words} after each epoch, on the same seeds"
             f"{stopping} The band is a 95 % interval for all settings at that epoch. {leader_sentence(frame, baseline)}"
         )
         return render(name, caption, figure)
@@ -129,17 +130,15 @@ def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, 
                 axes.plot(curve.index + 1, curve["mean"], marker, color=color)
         if best is not None and np.isfinite(best):
             axes.axvline(best + 1, color=INK, lw=1, ls=(0, (2, 2)), label=f"chosen checkpoint, epoch {best + 1:g}")
-        _finish(figure, axes, kind, limits, shorten(title, 44) or _NAMES[kind].capitalize())
-        return render(name, f"{_NAMES[kind].capitalize()} by epoch{' of ' + title if title else ''}.", figure)
-
-
-_NAMES = {"acc": "accuracy", "loss": "loss", "ece": "calibration error"}
+        _finish(figure, axes, kind, limits, shorten(title, 44) or KINDS[kind].words.capitalize())
+        return render(name, f"{KINDS[kind].words.capitalize()} by epoch{' of ' + title if title else ''}.", figure)
 
 
 def _by_epoch(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, by 0-based epoch; accuracies in percent."""
+    """Mean and standard deviation over seeds, by 0-based epoch; fractions in percent."""
     values = history[["epoch", column]].replace([np.inf, -np.inf], np.nan).dropna()
-    scale = 100.0 if column.endswith("/acc") else 1.0
+    measured = kind_of(column)
+    scale = 100.0 if measured is not None and measured.fraction else 1.0
     grouped = (values[column].astype(float) * scale).groupby(values["epoch"].astype(int))
     return pd.DataFrame({"mean": grouped.mean(), "sd": grouped.std().fillna(0.0)})
 
@@ -161,12 +160,12 @@ def _mark_best(axes: Axes, curve: pd.DataFrame, best: float | None, color: str, 
 def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
     """The axis of all curves of a kind together, which leaves out the very first, far-off epochs of a long run."""
     columns = [f"{split}/{kind}" for split in SPLITS if f"{split}/{kind}" in history]
-    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if kind == "acc" else 1.0)
+    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if KINDS[kind].fraction else 1.0)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    if kind == "acc":
+    if KINDS[kind].higher_is_better:
         low = max(low, float(np.quantile(values, 0.06)) - 0.15 * (high - low))
     else:
         high = min(high, float(np.quantile(values, 0.94)) + 0.15 * (high - low))
@@ -176,7 +175,7 @@ def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
 
 def _finish(figure: Figure, axes: Axes, kind: str, limits: tuple[float, float], title: str) -> None:
     axes.set_ylim(limits)
-    axes.set_ylabel("accuracy, %" if kind == "acc" else "cross-entropy")
+    axes.set_ylabel(f"{KINDS[kind].words}, %" if KINDS[kind].fraction else "cross-entropy")
     axes.set_title(title)
     _epoch_axis(figure, axes)
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from regbench.storage.schema import kind_of
 from regbench.study.statistics.evidence import Evidence
 from regbench.study.statistics.power import SeedsRange
 
@@ -109,4 +110,5 @@ def verdict_of(low: float, high: float, margin: float, higher: bool) -> str:
 
 def higher_is_better(metric: str) -> bool:
     """Tell whether higher values of a metric are better: of accuracies they are; of losses, errors and the gap, not."""
-    return metric.endswith("acc")
+    kind = kind_of(metric)
+    return kind is not None and kind.higher_is_better

@@ -2,6 +2,7 @@
 
 import math
 
+from regbench.storage.schema import KINDS
 from regbench.study.formatting import amount, interval, p_value
 from regbench.study.statistics.difference import (
     BETTER,
@@ -14,7 +15,7 @@ from regbench.study.statistics.difference import (
 )
 from regbench.study.statistics.evidence import Evidence
 
-_WORDS = {"train": "training", "val": "validation", "test": "test", "acc": "accuracy", "ece": "calibration error"}
+_WORDS = {"train": "training", "val": "validation"} | {name: kind.words for name, kind in KINDS.items()}
 _UNKNOWN = "that takes the predictions of all runs on the same test images"
 
 
