@@ -19,6 +19,8 @@ ERROR = "error.txt"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = f"{CHECKPOINTS}/weights.pt"
 TENSORBOARD = "tensorboard"
+PROVENANCE = "provenance.json"  # beside a report's tables
+PROVENANCE = "provenance.json"  # beside the tables of a report
 SWEEP = "sweep.json"
 
 Status = Literal["finished", "failed", "interrupted", "diverged"]

@@ -11,7 +11,17 @@ import pandas as pd
 
 from regbench.storage.code import told_apart
 from regbench.storage.results import DamagedError, RunResults, read_results
-from regbench.storage.schema import CONFIG, FINISHED, HISTORY, METRICS, RESULTS, SWEEP, label_of, read_run_path
+from regbench.storage.schema import (
+    CONFIG,
+    FINISHED,
+    HISTORY,
+    METRICS,
+    PROVENANCE,
+    RESULTS,
+    SWEEP,
+    label_of,
+    read_run_path,
+)
 from regbench.storage.study_folder import Plan, find_runs, read_plan
 from regbench.study import run_folders, run_tables
 from regbench.study.contradictions import MismatchError
@@ -63,7 +73,7 @@ class Study:
             their test metrics are right.
         commands: What started the runs, as far as known.
         configs: Composed configurations by `config_hash`, without seed and study; empty where read from a CSV.
-        provenance: The distinct blocks of versions, commit, data and device; empty where read from a CSV.
+        provenance: The distinct blocks of versions, commit, data and device.
     """
 
     name: str
@@ -289,7 +299,7 @@ def _place(folder: Path, path: Path) -> str:
 
 
 def _read_table(path: Path, found: _Found) -> None:
-    """Read a report's results.csv and the history.csv beside it."""
+    """Read a report's results.csv, and the history.csv and provenance.json beside it."""
     table = run_tables.read_results(path)
     finished = table["status"] == "finished"
     keys = []
@@ -312,5 +322,10 @@ def _read_table(path: Path, found: _Found) -> None:
         history = run_tables.read_history(beside)
         wanted = pd.MultiIndex.from_tuples(keys, names=["study", "config_hash", "seed"])
         found.histories.append(history[pd.MultiIndex.from_frame(history[wanted.names]).isin(wanted)])
+    made = path.with_name(PROVENANCE)
+    if keys and made.is_file():
+        commands, blocks = run_tables.read_provenance(made)
+        found.commands += [each for each in commands if each not in found.commands]
+        found.provenance += [each for each in blocks if each not in found.provenance]
     names = [str(name) for name in table["study"].dropna().unique()]
     found.names += names if len(names) <= 3 else [path.resolve().parent.name]

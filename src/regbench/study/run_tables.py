@@ -1,5 +1,6 @@
 """The columns of the tables of runs and their types, whether rows come from run folders or from a report's CSV."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,24 @@ def read_history(path: Path) -> pd.DataFrame:
     table = _read_csv(path)
     table.columns = pd.Index(rename_curves(list(table.columns)))
     return _with_columns(table, HISTORY_COLUMNS, path)
+
+
+def read_provenance(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Read the `provenance.json` that a report wrote: the commands, and the blocks of provenance.
+
+    Raises:
+        ValueError: The file is not what a report writes.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        commands, blocks = stored["commands"], stored["provenance"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected an object with commands and provenance, got {error}") from error
+    if not isinstance(commands, list) or not isinstance(blocks, list):
+        raise ValueError(f"{path}: expected lists of commands and provenance")
+    if not all(isinstance(each, str) for each in commands) or not all(isinstance(each, dict) for each in blocks):
+        raise ValueError(f"{path}: expected texts as commands and objects as provenance")
+    return commands, blocks
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

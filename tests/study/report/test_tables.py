@@ -68,7 +68,11 @@ def test_tables_written_from_tables_are_the_same_bytes(study: Study, tmp_path: P
     again = load(tmp_path / "first")
     write_tables(again, judged(again), tmp_path / "second")
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert names == ["comparison.csv", "comparison.md", "comparison.tex", "history.csv", "results.csv"]
+    assert names == [f"comparison.{kind}" for kind in ("csv", "md", "tex")] + [
+        "history.csv",
+        "provenance.json",
+        "results.csv",
+    ]
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
@@ -174,3 +178,22 @@ def test_loading_and_testing_need_no_torch() -> None:
     code = "import sys, regbench.study, regbench.study.statistics; print({'torch', 'hydra'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
+
+
+def test_provenance_and_commands_survive_the_reports_tables(tmp_path: Path) -> None:
+    study = load(write_study(tmp_path / "study", {"none": 0.9}, range(2), epochs=1))
+    write_tables(study, judged(study), tmp_path / "report")
+    again = load(tmp_path / "report")
+    assert study.provenance
+    assert (again.provenance, again.commands) == (study.provenance, study.commands)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"commands": 1, "provenance": []}', '{"commands": [], "provenance": [1]}']
+)
+def test_a_damaged_provenance_file_is_named(content: str, tmp_path: Path) -> None:
+    study = load(write_study(tmp_path / "study", {"none": 0.9}, range(2), epochs=1))
+    write_tables(study, judged(study), tmp_path / "report")
+    (tmp_path / "report/provenance.json").write_text(content)
+    with pytest.raises(ValueError, match=r"provenance\.json: expected"):
+        load(tmp_path / "report")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from regbench.storage.files import replace_file
-from regbench.storage.schema import HISTORY, run_path
+from regbench.storage.files import replace_file, write_json
+from regbench.storage.schema import HISTORY, PROVENANCE, run_path
 from regbench.study.comparisons import Comparison
 from regbench.study.formatting import MISSING, interval, mean_sd, p_value, points
 from regbench.study.results import Study
@@ -57,7 +57,7 @@ def comparison_table(comparison: Comparison, differences: Sequence[Difference]) 
 
 
 def write_tables(study: Study, judged: Sequence[tuple[Comparison, Sequence[Difference]]], out: Path) -> None:
-    """Write `results.csv`, `history.csv` and `comparison.csv`, `.md` and `.tex` into `out`, each in one step.
+    """Write `results.csv`, `history.csv`, `provenance.json` and `comparison.csv`, `.md` and `.tex`, each in one step.
 
     `results.csv` has one row per run, the unfinished ones with their status and reason, and every value of the
     configuration, so that `load` reads the same study from it and several studies can be set beside each other.
@@ -75,6 +75,7 @@ def write_tables(study: Study, judged: Sequence[tuple[Comparison, Sequence[Diffe
     replace_file(out / "results.csv", lambda path: results_table(study).to_csv(path, index=False))
     history = study.history.reindex(columns=ordered(study.history.columns, HISTORY_COLUMNS))
     replace_file(out / HISTORY, lambda path: history.to_csv(path, index=False))
+    write_json(out / PROVENANCE, {"commands": study.commands, "provenance": study.provenance})
     replace_file(out / "comparison.csv", lambda path: joined.to_csv(path, index=False))
     replace_file(out / "comparison.md", lambda path: path.write_text(markdown(tables), encoding="utf-8"))
     replace_file(out / "comparison.tex", lambda path: path.write_text(latex(tables), encoding="utf-8"))
