@@ -29,6 +29,21 @@ def train(context: typer.Context) -> None:
     main()
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def tune(context: typer.Context) -> None:
+    """Compare techniques at their best: search each with the same budget, confirm on fresh seeds, report."""
+    if "--help" in context.args:
+        from regbench.search.help import tune_help
+
+        typer.echo(tune_help())
+        return
+    from regbench.search.command import tune as run_tune
+
+    with _one_line_errors():
+        status = run_tune(context.args)
+    raise typer.Exit(status)
+
+
 @app.command()
 def report(
     paths: Annotated[

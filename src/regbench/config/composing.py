@@ -18,10 +18,10 @@ SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment", "se
 LIST_GROUPS = ("regularizer", "callbacks")
 
 
-def compose_raw(overrides: Iterable[str] = ()) -> DictConfig:
+def compose_raw(overrides: Iterable[str] = (), name: str = "train") -> DictConfig:
     """Return the composed configuration with its interpolations, Hydra's part included; its errors are left as are."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return hydra.compose("train", list(overrides), return_hydra_config=True)
+        return hydra.compose(name, list(overrides), return_hydra_config=True)
 
 
 def to_plain(config: DictConfig, choices: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -23,8 +23,14 @@ _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "p
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
-    """Return what went wrong in one line for the user: the key, what was expected, what was received."""
+def describe_error(error: BaseException, overrides: Iterable[str] = (), name: str = "train") -> str:
+    """Return what went wrong in one line for the user: the key, what was expected, what was received.
+
+    Args:
+        error: What was raised.
+        overrides: Of the command line.
+        name: The YAML that was composed.
+    """
     if (refused := _file_error(error)) is not None:
         return f"{refused.filename or 'a file of the run'}: cannot be written ({refused.strerror})"
     text = str(error) or (str(error.__cause__) if error.__cause__ else "") or type(error).__name__
@@ -37,7 +43,7 @@ def describe_error(error: BaseException, overrides: Iterable[str] = ()) -> str:
     if isinstance(error, InterpolationKeyError) and (missing := re.search(r"key '([^']+)' not found", text)):
         return f"{error.full_key}: its value is that of {missing[1]}, which is missing"
     if found := re.search(r"Could not override '([^']+)'\.", text):
-        return _unknown_key(found[1], list(overrides))
+        return _unknown_key(found[1], list(overrides), name)
     if isinstance(error, ConfigCompositionException) and error.__cause__ is not None and len(text.split()) < 3:
         text = str(error.__cause__)
     # A stop reaches the program wherever it is: that says nothing about the code that was running.
@@ -92,15 +98,15 @@ def _file_error(error: BaseException) -> OSError | None:
     return cause if not isinstance(error, OSError) else None
 
 
-def _unknown_key(key: str, overrides: list[str]) -> str:
+def _unknown_key(key: str, overrides: list[str], name: str) -> str:
     if key.startswith("optimizer.") and key.endswith("weight_decay"):
         return f"{key}: {NO_DECAY_HERE}"
     if "." not in key and "/" not in key and key in SINGLE_GROUPS:
         return f"{key}: no such option"
-    parent, _, name = key.rpartition(".")
+    parent, _, last = key.rpartition(".")
     choices = [each for each in overrides if re.match(r"\+{0,2}[\w/]+=", each) and not each.startswith(f"{key}=")]
     try:
-        composed = compose_raw(choices)
+        composed = compose_raw(choices, name)
         known = list(OmegaConf.select(composed, parent) if parent else composed)
     except (HydraException, OmegaConfBaseException, ValueError, TypeError):
         group, _, technique = parent.partition(".")
@@ -108,6 +114,6 @@ def _unknown_key(key: str, overrides: list[str]) -> str:
             return f"{key}: {technique} is not chosen; add {group}={technique}"
         return f"{key}: no such key"
     known = [each for each in known if each not in {"_target_", "hydra"}]
-    hint = difflib.get_close_matches(name, known, n=1)
+    hint = difflib.get_close_matches(last, known, n=1)
     meant = f" (did you mean {hint[0]}?)" if hint else ""
     return f"{key}: no such key{meant}; expected one of {', '.join(known) or 'none'}"

@@ -22,6 +22,8 @@ TENSORBOARD = "tensorboard"
 PROVENANCE = "provenance.json"  # beside a report's tables
 PROVENANCE = "provenance.json"  # beside the tables of a report
 SWEEP = "sweep.json"
+SEARCH = "search"
+TUNING = "tuning.json"
 
 Status = Literal["finished", "failed", "interrupted", "diverged"]
 FINISHED: Final = "finished"

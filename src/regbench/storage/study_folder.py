@@ -9,7 +9,7 @@ from typing import Any
 
 from regbench.storage.files import read_bytes, write_json
 from regbench.storage.results import DamagedError, one_line, shortened
-from regbench.storage.schema import CONFIG, RESULTS, SWEEP
+from regbench.storage.schema import CONFIG, RESULTS, SWEEP, TUNING
 
 _ALWAYS = ("commands", "runs")
 
@@ -36,7 +36,7 @@ class Plan:
 
 
 def find_runs(root: Path) -> tuple[list[Path], list[Path]]:
-    """Return the run folders and the `sweep.json` files below a folder, both sorted."""
+    """Return the run folders and the `sweep.json` files below a folder, both sorted; none of a study's search."""
     runs: list[Path] = []
     sweeps: list[Path] = []
     for name, folders, files in os.walk(root):
@@ -44,6 +44,9 @@ def find_runs(root: Path) -> tuple[list[Path], list[Path]]:
         if RESULTS in files or CONFIG in files:
             runs.append(folder)
             folders.clear()
+            continue
+        if TUNING in files and folder != root:
+            folders.clear()  # a search's own runs belong to no study
             continue
         if SWEEP in files:
             sweeps.append(folder / SWEEP)

@@ -1,0 +1,128 @@
+"""The `tune` command: search, confirm, report. Imports no torch; its workers do."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+
+from regbench.config.errors import describe_error
+from regbench.config.identity import run_name
+from regbench.search.confirming import set_aside
+from regbench.search.plan import Plan, make_plan
+from regbench.search.records import whole_record
+from regbench.search.schedule import Schedule
+from regbench.search.workers import run_workers
+from regbench.storage.results import read_status
+from regbench.storage.schema import FINISHED
+from regbench.storage.study_folder import Plan as RunPlan
+from regbench.storage.study_folder import read_or_rebuild_plan, write_plan
+from regbench.storage.tuning import SettingRecord, Tuning, write_tuning
+from regbench.training.interruption import Terminated, exit_status
+
+
+def tune(arguments: Sequence[str]) -> int:
+    """Search every setting, confirm what was chosen, write the report; return the exit status.
+
+    Args:
+        arguments: Overrides, KEY=VALUE.
+
+    Raises:
+        ValueError: The overrides are wrong, or the study's folder holds another search; in one line.
+    """
+    try:
+        plan = make_plan(arguments)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(describe_error(error, arguments, "tune")) from error
+    schedule = Schedule(plan)
+    schedule.forget_left()
+    command = f"regbench tune {shlex.join(arguments)}"
+    _save(plan, schedule, command)
+    print(f"{plan.folder}: {_described(plan)}", flush=True)
+    stopped: BaseException | None = None
+    try:
+        run_workers(plan, schedule)
+    except (KeyboardInterrupt, Terminated) as stop:
+        stopped = stop
+    tuning = _save(plan, schedule, command)
+    set_aside(plan, tuning)
+    if stopped is not None:
+        print(f"{plan.folder}: stopped; the same command runs what is left", flush=True)
+        return exit_status(stopped)
+    _print_choices(tuning)
+    if left := schedule.left():
+        print(f"left: {', '.join(left)}; the same command tries again", file=sys.stderr)
+    _report(plan.folder, command)
+    return 1 if left else 0
+
+
+def _save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
+    """Write `tuning.json` and the plan of the confirming runs, as far as they are known."""
+    tuning = whole_record(plan, schedule.studies)
+    write_tuning(plan.folder, tuning)
+    runs = []
+    for setting, record in zip(plan.settings, tuning.settings, strict=True):
+        if (chosen := record.chosen) is not None:
+            named = {
+                seed: run_name(setting.confirming_config(chosen.values, seed)) for seed in range(plan.protocol.seeds)
+            }
+            runs += list(named.values())
+    commands = [*read_or_rebuild_plan(plan.folder).commands, command]
+    write_plan(plan.folder, RunPlan(list(dict.fromkeys(commands)), runs))
+    return tuning
+
+
+def _report(folder: Path, command: str) -> None:
+    from regbench.study import load
+    from regbench.study.report import list_left_out, write_report
+
+    study = load(folder)
+    page, verdicts = write_report(study, folder / "report", command=f"regbench report {shlex.quote(str(folder))}")
+    for line in [*verdicts, *list_left_out(study)]:
+        print(line)
+    print(f"Report: {page}")
+
+
+def _described(plan: Plan) -> str:
+    protocol = plan.protocol
+    done = sum(
+        read_status(each.parent) == FINISHED for each in plan.folder.rglob("results.json") if "report" not in each.parts
+    )
+    return (
+        f"{len(plan.settings)} settings × {protocol.trials} trials, {protocol.finalists} finalists × "
+        f"{protocol.finalist_seeds} search seeds, confirmed on {protocol.seeds} seeds; {done} runs finished before"
+    )
+
+
+def _print_choices(tuning: Tuning) -> None:
+    table = Table(
+        "setting", "searched", "range", "default", "chosen", Column("epochs", justify="right"), box=box.SIMPLE
+    )
+    for record in tuning.settings:
+        for number, (key, searched) in enumerate(record.space.items()):
+            table.add_row(
+                record.setting if not number else "",
+                key,
+                searched.described(),
+                _shown(record.default.get(key)),
+                _chosen(record, key),
+                f"{record.epochs:,}" if not number else "",
+            )
+    Console(width=None if Console().is_terminal else 120).print(table)
+
+
+def _chosen(record: SettingRecord, key: str) -> str:
+    if record.chosen is None:
+        return "–"
+    value = record.chosen.values[key]
+    edge = record.space[key].edge(value)
+    return _shown(value) + (f" (at the {edge} end)" if edge else "")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

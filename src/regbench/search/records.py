@@ -1,0 +1,88 @@
+"""From Optuna's trials to what `tuning.json` tells of a search. Imports no torch."""
+
+import warnings
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+
+from regbench.search.choosing import choose, find_finalists
+from regbench.search.plan import Plan, Setting
+from regbench.search.scores import count_epochs, read_outcome
+from regbench.storage.schema import DIVERGED
+from regbench.storage.tuning import FinalistRecord, SettingRecord, TrialRecord, Tuning
+
+# Fewer say nothing about which key matters.
+_LEAST_TRIALS = 8
+
+
+def setting_record(plan: Plan, setting: Setting, study: optuna.Study) -> SettingRecord:
+    """Return what is known of a setting's search, but for the importance of its keys and the epochs."""
+    trials = [_trial_record(each) for each in study.get_trials(deepcopy=False)]
+    record = SettingRecord(setting=setting.name, space=setting.space, default=setting.default, trials=trials)
+    if len(trials) >= plan.protocol.trials and all(each.state != "open" for each in trials):
+        record.finalists = [
+            FinalistRecord(
+                trial=each.number, scores=[_score(plan, setting, each, seed) for seed in plan.search_seeds[1:]]
+            )
+            for each in find_finalists(trials, plan.protocol.finalists, plan.monitor)
+        ]
+        record.choice = choose(record.finalists, plan.monitor)
+    return record
+
+
+def whole_record(plan: Plan, studies: dict[str, optuna.Study]) -> Tuning:
+    """Return what `tuning.json` holds."""
+    return Tuning(
+        study=plan.study,
+        monitor=plan.monitor,  # type: ignore[arg-type]  # one of the two, by its check
+        sampler=plan.protocol.sampler,
+        pruning=plan.protocol.pruning,
+        budget=plan.protocol.trials,
+        max_epochs=plan.max_epochs,
+        seeds=plan.protocol.seeds,
+        search_seeds=plan.search_seeds,
+        settings=[_whole_setting(plan, each, studies[each.name]) for each in plan.settings],
+    )
+
+
+def _whole_setting(plan: Plan, setting: Setting, study: optuna.Study) -> SettingRecord:
+    record = setting_record(plan, setting, study)
+    record.importance = _importance(study)
+    record.epochs = sum(each.epochs for each in record.trials)
+    by_number = {each.number: each for each in record.trials}
+    for finalist in record.finalists:
+        for seed in plan.search_seeds[1:]:
+            record.epochs += count_epochs(plan.trial_folder(setting, by_number[finalist.trial].values, seed))
+    return record
+
+
+def _trial_record(trial: FrozenTrial) -> TrialRecord:
+    told = trial.user_attrs
+    closed = trial.state in {TrialState.COMPLETE, TrialState.PRUNED}
+    return TrialRecord(
+        number=trial.number,
+        values=dict(sorted(trial.params.items())),
+        state=told["state"] if closed else "open",
+        score=told["score"] if closed else None,
+        epochs=told["epochs"] if closed else 0,
+        folder=told["folder"] if closed else "",
+    )
+
+
+def _score(plan: Plan, setting: Setting, trial: TrialRecord, seed: int) -> float | None:
+    """Return a finalist's score on a seed; one that diverged there counts as chance."""
+    status, score = read_outcome(plan.trial_folder(setting, trial.values, seed), plan.monitor)
+    return setting.chance(plan.monitor) if status == DIVERGED else score
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """Return how much of the scores' variance each key explains, by fANOVA (Hutter et al., 2014)."""
+    whole = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    if len(whole) < _LEAST_TRIALS or len(whole[0].params) < 2 or len({each.value for each in whole}) < 2:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    return {key: round(value, 4) for key, value in found.items()}

@@ -1,0 +1,133 @@
+"""A worker process of a search: it trains one job after another until none is left."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytorch_lightning as pl
+from optuna.trial import TrialState
+
+from regbench.config.errors import describe_error
+from regbench.runs.run import run
+from regbench.search.plan import Plan
+from regbench.search.schedule import Job, Schedule
+from regbench.search.scores import best_so_far, count_epochs, read_outcome
+from regbench.search.workers import MORE
+from regbench.storage.schema import DIVERGED
+from regbench.sweeps.signals import watch_parent
+from regbench.training.history import DivergedError
+from regbench.training.interruption import Terminated, exit_status
+
+# Each run leaves some megabytes behind, so a worker makes room for a new one after so many.
+MOST_JOBS = 60
+
+_WAIT = 0.5
+
+
+class Pruned(BaseException):
+    """The pruner stopped a trial: no error, and no whole run, which could be resumed."""
+
+
+class Pruning(pl.Callback):
+    """Tells Optuna the monitored metric after each epoch, and stops the run where its pruner says so.
+
+    Args:
+        trial: The trial that the run is.
+        monitor: The validation metric.
+    """
+
+    def __init__(self, trial: optuna.Trial, monitor: str) -> None:
+        self._trial = trial
+        self._monitor = monitor
+        self._known = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop a resumed run that was to be stopped already."""
+        if trainer.current_epoch - 1 in self._known:
+            self._stop_if_behind(trainer.current_epoch - 1, trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the epoch."""
+        epoch = trainer.current_epoch
+        if epoch not in self._known:  # a resumed run repeats epochs, to the same bits
+            self._trial.report(float(trainer.callback_metrics[self._monitor]), epoch)
+        self._stop_if_behind(epoch, trainer)
+
+    def _stop_if_behind(self, epoch: int, trainer: pl.Trainer) -> None:
+        if self._trial.should_prune() and epoch + 1 < (trainer.max_epochs or 0):
+            raise Pruned(f"pruned after epoch {epoch + 1}: it falls behind other trials")
+
+
+def work(plan: Plan, name_file: Path) -> None:
+    """Train until nothing is left; ends the process.
+
+    Args:
+        plan: What was asked for.
+        name_file: Where the worker writes down what it works on, for its parent.
+    """
+    watch_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
+    schedule = Schedule(plan)
+    for _ in range(MOST_JOBS):
+        while (job := schedule.next_job()) is None:
+            if schedule.is_done():
+                return
+            time.sleep(_WAIT)
+        name_file.write_text(job.name, encoding="utf-8")
+        try:
+            _train(schedule, job)
+        except (KeyboardInterrupt, Terminated) as stop:
+            sys.exit(exit_status(stop))
+        name_file.unlink()
+        job.claim.release()
+    sys.exit(MORE)
+
+
+def _train(schedule: Schedule, job: Job) -> None:
+    monitor = schedule.plan.monitor
+    pruning = job.trial is not None and schedule.plan.protocol.pruning != "none"
+    watching: list[Any] = [Pruning(job.trial, monitor)] if pruning and job.trial is not None else []
+    state = "finished"
+    try:
+        if read_outcome(job.folder, monitor).status != DIVERGED or job.trial is None:
+            run(job.folder, job.config, job.overrides, callbacks=watching)
+    except Pruned:
+        state = "pruned"
+    except DivergedError:
+        state = "diverged"
+    except Exception as error:
+        schedule.leave(job.name)
+        print(f"{job.title} failed: {describe_error(error)} (see {job.folder})", file=sys.stderr, flush=True)
+        return
+    outcome = read_outcome(job.folder, monitor)
+    if outcome.status == DIVERGED:
+        state = "diverged"
+    score = best_so_far(job.folder, monitor) if state == "pruned" else outcome.score
+    if score is None:
+        score = job.setting.chance(monitor)
+    if job.trial is not None:
+        _tell(schedule, job, job.trial, state, score)
+    print(f"{job.title}: {_shown(monitor, score)}{'' if state == 'finished' else f', {state}'}", flush=True)
+
+
+def _tell(schedule: Schedule, job: Job, trial: optuna.Trial, state: str, score: float) -> None:
+    """Close a trial; that it diverged or was pruned counts for the sampler too."""
+    told = {
+        "state": state,
+        "score": score,
+        "epochs": count_epochs(job.folder),
+        "folder": job.folder.relative_to(schedule.plan.folder).as_posix(),
+    }
+    for name, value in told.items():
+        trial.set_user_attr(name, value)
+    if state == "pruned":
+        trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+    else:
+        trial.study.tell(trial, score, skip_if_finished=True)
+
+
+def _shown(monitor: str, score: float) -> str:
+    return f"val {score:.2%}" if monitor == "val/acc" else f"val loss {score:.4f}"
