@@ -57,7 +57,7 @@ def tune(arguments: Sequence[str]) -> int:
     _print_choices(tuning)
     if left := schedule.left():
         print(f"left: {', '.join(left)}; the same command tries again", file=sys.stderr)
-    _report(plan.folder, command)
+    _report(plan.folder)
     return 1 if left else 0
 
 
@@ -77,7 +77,7 @@ def _save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
     return tuning
 
 
-def _report(folder: Path, command: str) -> None:
+def _report(folder: Path) -> None:
     from regbench.study import load
     from regbench.study.report import list_left_out, write_report
 

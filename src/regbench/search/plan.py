@@ -227,7 +227,7 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str]) ->
     space = {key: each for key, each in space.items() if key not in fixed}
     default = {key: _value_at(config, key) for key in space}
     split_given = _SPLIT_SEED in fixed or config["dataset"].get("split_seed") is None
-    return Setting(setting_name(config), space, tuple([*changed, *threads]), default, bare, options, not split_given)
+    return Setting(setting_name(config), space, (*changed, *threads), default, bare, options, not split_given)
 
 
 def _spaces(optimizer: str, techniques: Sequence[str]) -> list[str]:

@@ -19,10 +19,12 @@ from regbench.storage.schema import (
     PROVENANCE,
     RESULTS,
     SWEEP,
+    TUNING,
     label_of,
     read_run_path,
 )
 from regbench.storage.study_folder import Plan, find_runs, read_plan
+from regbench.storage.tuning import Tuning, read_tuning
 from regbench.study import run_folders, run_tables
 from regbench.study.contradictions import MismatchError
 from regbench.study.copies import LABELS, LOGITS, contradicting
@@ -74,6 +76,7 @@ class Study:
         commands: What started the runs, as far as known.
         configs: Composed configurations by `config_hash`, without seed and study; empty where read from a CSV.
         provenance: The distinct blocks of versions, commit, data and device.
+        tuning: How the settings were searched, where one study is read that was tuned.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Study:
     commands: list[str]
     configs: dict[str, dict[str, Any]]
     provenance: list[dict[str, Any]]
+    tuning: Tuning | None = None
 
 
 def load(*paths: str | PathLike[str]) -> Study:
@@ -127,6 +131,17 @@ class _Found:
     seen: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     # By folder, what is said of a run that turns out to contradict others.
     described: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tunings: dict[Path, Tuning | None] = field(default_factory=dict)
+
+    def tuning_of(self, place: Path) -> Tuning | None:
+        """Return how a study was searched; `None` where it was not, or where that cannot be read."""
+        if place not in self.tunings:
+            try:
+                self.tunings[place] = read_tuning(place)
+            except DamagedError as error:
+                self.tunings[place] = None
+                self.unfinished.append(_unfinished(place / TUNING, place, "damaged", str(error), None))
+        return self.tunings[place]
 
     def is_new(self, row: dict[str, Any]) -> bool:
         """Whether this run was not met before, and remember it; the same run may come from a folder and from a CSV.
@@ -161,7 +176,7 @@ class _Found:
             if DATA not in runs or (runs.groupby("dataset")[DATA].nunique() < 2).all():
                 runs = runs.drop(columns=DATA, errors="ignore")
             runs["label"] = label_settings(runs)
-            runs = drop_constant_values(runs)
+            runs = drop_constant_values(runs, run_tables.searched_keys(runs))
         runs = runs.reindex(columns=run_tables.ordered(runs.columns, COLUMNS))
         labels = dict(zip(runs["config_hash"], runs["label"], strict=True))
 
@@ -177,7 +192,11 @@ class _Found:
         unfinished["label"] = known.where(known.notna(), unfinished["setting"])
         unfinished = unfinished.drop_duplicates(["folder", "status"], ignore_index=True)
         name = " + ".join(dict.fromkeys(self.names))
-        return Study(name, runs, history, unfinished, self.unverified, self.commands, self.configs, self.provenance)
+        tunings = list(self.tunings.values())
+        tuning = tunings[0] if len(tunings) == 1 else None
+        return Study(
+            name, runs, history, unfinished, self.unverified, self.commands, self.configs, self.provenance, tuning
+        )
 
 
 def _table_of(path: Path) -> Path | None:
@@ -196,6 +215,7 @@ def _read_folders(path: Path, found: _Found) -> None:
     folders, sweeps = find_runs(path)
     if not folders and not sweeps:
         raise ValueError(f"{path}: expected folders with results.json or a results.csv, found neither")
+    found.tuning_of(path.absolute())
     names: list[str] = []
     verifier = Verifier(path)
     verifier.prepare(folders)
@@ -264,6 +284,8 @@ def _add_run(run: run_folders.Run, path: Path, found: _Found, verified: Verified
         row[run_tables.INERT] = "+".join(results.inert)
     row |= {f"config/{key}": value for key, value in flatten(config)}
     row[MARGIN] = row.get("config/dataset.margin")
+    if (tuning := found.tuning_of(run.folder.absolute().parents[2])) is not None:
+        row[run_tables.TUNED] = " ".join(tuning.searched)
     if found.is_new(row):
         found.rows.append(row)
         identity = {name: row.get(name) for name in run_tables.HISTORY_IDENTITY if name in row}

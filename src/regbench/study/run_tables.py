@@ -26,11 +26,13 @@ INERT = "did_not_act"
 STAGES, ADDED_AFTER = "stages", "added_after"
 # The start of the data's hash; there only if runs of one data set differ in it.
 DATA = "data"
+# The keys that each setting chose for itself by a search, joined by spaces; there only if some study was tuned.
+TUNED = "tuned"
 HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]
 HISTORY_COLUMNS = [*HISTORY_IDENTITY, "epoch", "lr", "seconds", *CURVES]
 UNFINISHED_COLUMNS = ["folder", *IDENTITY, "config_hash", "seed", "status", "reason"]
 
-_TEXTS = {*IDENTITY, INERT, DATA, STAGES, "optimizer", "scheduler", "config_hash", "checkpoint", "folder"}
+_TEXTS = {*IDENTITY, INERT, DATA, STAGES, TUNED, "optimizer", "scheduler", "config_hash", "checkpoint", "folder"}
 _TEXTS |= {"status", "reason"}
 INTEGERS = {"seed", "split_seed", "threads", "epochs", "best_epoch", "parameters", "train_size"}
 
@@ -47,6 +49,13 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
         else:
             columns[name] = _typed(values.map(_plain, na_action="ignore"))
     return pd.DataFrame(columns, index=runs.index)
+
+
+def searched_keys(runs: pd.DataFrame) -> set[str]:
+    """Return the keys that a search chose for each setting; none unless all runs are of tuned studies."""
+    if TUNED not in runs or runs[TUNED].isna().any():
+        return set()
+    return {key for keys in runs[TUNED].unique() for key in str(keys).split()}
 
 
 def ordered(columns: Iterable[Any], first: list[str]) -> list[str]:

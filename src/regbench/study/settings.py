@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import cycle
 from typing import Any
 
@@ -91,12 +91,16 @@ def switched_off(rows: pd.DataFrame, technique: str) -> np.ndarray:
     return _all_off(rows, [technique], parameter_columns(rows, [technique]))
 
 
-def drop_constant_values(runs: pd.DataFrame) -> pd.DataFrame:
+def drop_constant_values(runs: pd.DataFrame, searched: Collection[str] = ()) -> pd.DataFrame:
     """Drop the columns of configuration values that do not differ, or that follow from the columns before them.
 
     What a technique's parameters are is always kept. Another value follows from dataset, model, optimizer, scheduler,
     train size and epochs where it is the same for all runs that agree in these: momentum for SGD alone says no more
-    than `optimizer` does.
+    than `optimizer` does. What a search has chosen for each setting is no difference between their recipes.
+
+    Args:
+        runs: As `Study.runs`.
+        searched: The keys that a search has chosen.
     """
     groups = runs.groupby(list(KEPT_THE_SAME), dropna=False)
     parameters = set(parameter_columns(runs))
@@ -104,7 +108,7 @@ def drop_constant_values(runs: pd.DataFrame) -> pd.DataFrame:
     for name in map(str, runs.columns):
         if not name.startswith("config/") or name in parameters:
             kept.append(name)
-        elif name.startswith(REGULARIZER) or name.removeprefix("config/") in NOT_COMPARED:
+        elif name.startswith(REGULARIZER) or name.removeprefix("config/") in {*NOT_COMPARED, *searched}:
             continue
         elif (groups[name].nunique(dropna=False) > 1).any():
             kept.append(name)

@@ -11,7 +11,17 @@ from regbench.storage.schema import HISTORY, PROVENANCE, run_path
 from regbench.study.comparisons import Comparison
 from regbench.study.formatting import MISSING, interval, mean_sd, p_value, points
 from regbench.study.results import Study
-from regbench.study.run_tables import ADDED_AFTER, COLUMNS, DATA, HISTORY_COLUMNS, INERT, INTEGERS, STAGES, ordered
+from regbench.study.run_tables import (
+    ADDED_AFTER,
+    COLUMNS,
+    DATA,
+    HISTORY_COLUMNS,
+    INERT,
+    INTEGERS,
+    STAGES,
+    TUNED,
+    ordered,
+)
 from regbench.study.settings import CODES, NOT_COMPARED, flatten
 from regbench.study.statistics import Difference
 
@@ -96,7 +106,7 @@ def results_table(study: Study) -> pd.DataFrame:
     ]
     finished = pd.concat([runs.assign(folder=places, status="finished"), values], axis=1)
     rows = pd.concat([frame for frame in (finished, study.unfinished) if len(frame)] or [finished], ignore_index=True)
-    told = [name for name in (*CODES, DATA, INERT, STAGES, ADDED_AFTER) if name in runs]
+    told = [name for name in (*CODES, DATA, INERT, STAGES, ADDED_AFTER, TUNED) if name in runs]
     first = ["status", *COLUMNS, *told, "reason"]
     rows = rows.reindex(columns=ordered([*values.columns, *first], first))
     # Whole numbers stay so beside the empty cells of unfinished runs.
