@@ -29,6 +29,7 @@ from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdic
 from regbench.study.report.parameter_section import parameter_blocks
 from regbench.study.report.tables import write_tables
 from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
+from regbench.study.report.tuned_section import tuned_notices, tuned_sections
 from regbench.study.results import Study
 from regbench.study.statistics import NOT_ACTING, Difference, compare
 from regbench.study.statistics.new_images import with_new_images
@@ -73,6 +74,7 @@ def write_report(
     sections = [
         Section("results", "Results", blocks=_results(families, differences, styles)),
         *drawn,
+        *tuned_sections(study, styles),
         *([Section("strengths", "Along an axis", blocks=varied)] if varied else []),
         *([glossary([each.margin for each in families])] if families else []),
         *unfinished(study, problems),
@@ -82,7 +84,8 @@ def write_report(
     codes = mixed_code(study)
     idle = _idle(study, differences)
     again = list(dict.fromkeys(filter(None, (looked_again(each.runs) for each in families))))
-    notices = [*unfinished_notice(study), *unverified_notice(study), *codes, *idle, *again]
+    searched = tuned_notices(study.tuning)
+    notices = [*unfinished_notice(study), *unverified_notice(study), *searched, *codes, *idle, *again]
     page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
     return write_page(page, out), [*codes, *_lines(told), *idle, *again]
 
