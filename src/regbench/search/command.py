@@ -42,15 +42,14 @@ def tune(arguments: Sequence[str]) -> int:
     schedule = Schedule(plan)
     schedule.forget_left()
     command = f"regbench tune {shlex.join(arguments)}"
-    _save(plan, schedule, command)
+    save(plan, schedule, command)
     print(f"{plan.folder}: {_described(plan)}", flush=True)
     stopped: BaseException | None = None
     try:
         run_workers(plan, schedule)
     except (KeyboardInterrupt, Terminated) as stop:
         stopped = stop
-    tuning = _save(plan, schedule, command)
-    set_aside(plan, tuning)
+    tuning = save(plan, schedule, command)
     if stopped is not None:
         print(f"{plan.folder}: stopped; the same command runs what is left", flush=True)
         return exit_status(stopped)
@@ -61,8 +60,14 @@ def tune(arguments: Sequence[str]) -> int:
     return 1 if left else 0
 
 
-def _save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
-    """Write `tuning.json` and the plan of the confirming runs, as far as they are known."""
+def save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
+    """Write `tuning.json` and the plan of the confirming runs as far as they are known, and set aside those of others.
+
+    Args:
+        plan: What was asked for.
+        schedule: Its state.
+        command: By which it was, for `sweep.json`.
+    """
     tuning = whole_record(plan, schedule.studies)
     write_tuning(plan.folder, tuning)
     runs = []
@@ -74,6 +79,7 @@ def _save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
             runs += list(named.values())
     commands = [*read_or_rebuild_plan(plan.folder).commands, command]
     write_plan(plan.folder, RunPlan(list(dict.fromkeys(commands)), runs))
+    set_aside(plan, tuning)
     return tuning
 
 

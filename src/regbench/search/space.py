@@ -12,7 +12,6 @@ Space = dict[str, Range]
 
 # All that a setting may choose for itself; data, epochs and precision are the same for all.
 _SEARCHED = ("regularizer", "optimizer", "scheduler", "callbacks")
-_PARTS = frozenset(Range.model_fields)
 
 
 def read_space(node: Any, config: Mapping[str, Any]) -> Space:
@@ -25,26 +24,39 @@ def read_space(node: Any, config: Mapping[str, Any]) -> Space:
     Raises:
         ValueError: A range is none, or its key does not exist; in one line that names it.
     """
+    space = read_ranges(node)
+    for key in space:
+        _check_key(key, config)
+    return space
+
+
+def read_ranges(node: Any) -> Space:
+    """Return the ranges of a search space, sorted by key, whether or not a configuration has these keys.
+
+    Raises:
+        ValueError: A range is none; in one line that names it.
+    """
     if not isinstance(node, Mapping):
         raise ValueError(f"space: expected ranges by key, received {node!r}")
-    space: Space = {}
-    for key, each in _leaves(node, ""):
-        _check_key(key, config)
-        try:
-            space[key] = Range.model_validate(dict(each))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(["space", key, *map(str, first["loc"][:1])])
-            message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
-            if first["type"] == "extra_forbidden":
-                message = f"no such key; expected {', '.join(sorted(_PARTS))}"
-            raise ValueError(f"{place}: {message}") from error
-    return dict(sorted(space.items()))
+    return {key: _read_range(key, each) for key, each in sorted(_leaves(node, ""))}
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
     """Return the values that a trial tries; those that it has already stay."""
     return {key: _suggest(trial, key, each) for key, each in space.items()}
+
+
+def _read_range(key: str, node: Mapping[str, Any]) -> Range:
+    try:
+        return Range.model_validate(dict(node))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["space", key, *map(str, first["loc"][:1])])
+        if first["type"] == "extra_forbidden":
+            raise ValueError(f"{place}: no such key; expected {', '.join(Range.model_fields)}") from error
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+        received = "" if first["type"] == "value_error" else f"; received {first['input']!r}"
+        raise ValueError(f"{place}: {message}{received}") from error
 
 
 def _suggest(trial: optuna.Trial, key: str, searched: Range) -> Value:

@@ -71,19 +71,29 @@ def work(plan: Plan, name_file: Path) -> None:
     watch_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
     schedule = Schedule(plan)
-    for _ in range(MOST_JOBS):
+    try:
+        sys.exit(0 if train_jobs(schedule, name_file, MOST_JOBS) else MORE)
+    except (KeyboardInterrupt, Terminated) as stop:
+        sys.exit(exit_status(stop))
+
+
+def train_jobs(schedule: Schedule, name_file: Path, most: int) -> bool:
+    """Train one job after another, at most so many; return whether nothing is left.
+
+    Where others work on all that can be done now, wait for what follows from it.
+    """
+    for _ in range(most):
         while (job := schedule.next_job()) is None:
             if schedule.is_done():
-                return
+                return True
             time.sleep(_WAIT)
         name_file.write_text(job.name, encoding="utf-8")
         try:
             _train(schedule, job)
-        except (KeyboardInterrupt, Terminated) as stop:
-            sys.exit(exit_status(stop))
+        finally:
+            job.claim.release()
         name_file.unlink()
-        job.claim.release()
-    sys.exit(MORE)
+    return schedule.is_done()
 
 
 def _train(schedule: Schedule, job: Job) -> None:

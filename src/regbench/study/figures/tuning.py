@@ -1,9 +1,11 @@
 """Figures of a search: what each number of trials may expect, and how a setting depends on its values."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.style import INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.storage.tuning import Range, TrialRecord
@@ -28,6 +30,7 @@ def expected_best_plot(
                 markevery=max(1, len(curve.mean) // 6), mec=PAPER, mew=0.5, lw=1.6, label=shorten(label),
             )  # fmt: skip
         axes.set_ylim(*_focus(curves, scale))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trials")
         axes.set_ylabel(f"best validation {unit}")
         axes.set_title("Expected best after k trials")
@@ -82,7 +85,7 @@ def sensitivity_plot(
         axes.set_ylim(*_spread(scores))
         axes.set_xlabel(shorten(shown))
         axes.set_ylabel(f"validation {unit}")
-        axes.set_title(f"{shorten(title, 20)} against {shorten(shown, 24)}")
+        axes.set_title(shorten(title, 44))
         legend_below(figure, axes)
         caption = (
             f"Validation score of every trial of {title} against {shown}; the star is the chosen trial, hollow marks "
@@ -109,8 +112,12 @@ def _value_axis(axes: Axes, searched: Range) -> None:
     if searched.choices is not None:
         axes.set_xticks(range(len(searched.choices)), [shorten(each, 12) for each in searched.choices])
         axes.set_xlim(-0.5, len(searched.choices) - 0.5)
-    elif searched.log:
+    elif searched.log and searched.low is not None and searched.high is not None:
         axes.set_xscale("log")
+        powers = np.arange(math.ceil(math.log10(searched.low) - 1e-9), math.floor(math.log10(searched.high) + 1e-9) + 1)
+        if powers.size:
+            axes.set_xticks(10.0**powers, [f"{10.0**power:g}".replace("e-0", "e-") for power in powers])
+            axes.minorticks_off()
 
 
 def _spread(scores: np.ndarray) -> tuple[float, float]:

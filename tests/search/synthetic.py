@@ -1,0 +1,91 @@
+"""Searches without training: a function of the configuration stands in for a run, and leaves a run's folder."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regbench.config.identity import config_hash, setting_name
+from regbench.search import worker
+from regbench.search.command import save
+from regbench.search.plan import Plan, make_plan
+from regbench.search.schedule import Schedule
+from regbench.storage.results import RunResults, is_finished, write_config, write_results
+from regbench.storage.schema import METRICS
+from regbench.storage.tuning import Tuning
+
+QUICK = ["study=s", "dataset=digits", "trainer.max_epochs=4", "compile=false"]
+OPTIMUM = 2e-3
+
+Config = Mapping[str, Any]
+Score = Callable[[Config], float]
+
+
+def planted(config: Config) -> float:
+    """A validation accuracy that is best where the rate is 2e-3, the same for all settings and seeds."""
+    return 0.9 - 0.05 * math.log10(float(config["optimizer"]["lr"]) / OPTIMUM) ** 2
+
+
+class Trainer:
+    """Stands in for `regbench.runs.run.run`.
+
+    Attributes:
+        trained: How often each folder was trained.
+        stops_at: Before which training it is interrupted, counted from 1.
+    """
+
+    def __init__(self, score: Score, test: Score = lambda config: 0.5, stops_at: int | None = None) -> None:
+        self.score = score
+        self.test = test
+        self.stops_at = stops_at
+        self.trained: Counter[Path] = Counter()
+        self.configs: dict[Path, Config] = {}
+
+    def __call__(self, folder: Path, config: Config, overrides: list[str], *, callbacks: Any = ()) -> None:
+        if is_finished(folder):
+            return
+        if self.trained.total() + 1 == self.stops_at:
+            raise KeyboardInterrupt
+        self.trained[folder] += 1
+        self.configs[folder] = config
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(folder, config, overrides)
+        epochs = config["trainer"]["max_epochs"]
+        names = "epoch,lr,seconds,train/objective,train/acc_online,probe/loss,probe/acc,val/loss,val/acc,val/ece"
+        score = self.score(config)
+        rows = [f"{epoch},0.1,1,0.5,0.5,0.5,0.5,0.5,{score},0.1" for epoch in range(epochs)]
+        (folder / "history.csv").write_text("\n".join([names, *rows]) + "\n")
+        metrics = dict.fromkeys(METRICS, 0.5) | {"val/acc": score, "val/loss": 1 - score, "test/acc": self.test(config)}
+        write_results(
+            folder,
+            RunResults(
+                status="finished",
+                study=config["study"],
+                dataset="digits",
+                model="lenet5",
+                setting=setting_name(config),
+                seed=config["seed"],
+                split_seed=config["dataset"]["split_seed"],
+                config_hash=config_hash(config),
+                epochs=epochs,
+                best_epoch=0,
+                metrics=metrics,
+            ),
+        )
+
+
+def search(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, *arguments: str) -> tuple[Plan, Tuning]:
+    """Search and confirm in this process; return the plan, and what is recorded at the end."""
+    given = {each.partition("=")[0] for each in arguments}
+    plan = make_plan([*(each for each in QUICK if each.partition("=")[0] not in given), *arguments])
+    monkeypatch.setattr(worker, "run", trainer)
+    schedule = Schedule(plan)
+    schedule.forget_left()
+    try:
+        assert worker.train_jobs(schedule, plan.folder / "search/name", 10_000)
+    finally:
+        tuning = save(plan, schedule, "regbench tune")
+    return plan, tuning
