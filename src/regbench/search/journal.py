@@ -47,10 +47,8 @@ def open_journal(study: Path) -> JournalStorage:
         _cut_half_line(path)
     finally:
         lock.release()
-    try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-    except Exception as error:  # of whatever a file that is no journal makes of Optuna's replay
-        raise ValueError(f"{path}: expected a journal of Optuna's, received {type(error).__name__}: {error}") from error
+    _check_lines(path)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
 def open_study(storage: JournalStorage, plan: Plan, setting: Setting) -> optuna.Study:
@@ -150,6 +148,16 @@ def _cut_half_line(path: Path) -> None:
         content = file.read()
         if content and not content.endswith(b"\n"):
             file.truncate(content.rfind(b"\n") + 1)
+
+
+def _check_lines(path: Path) -> None:
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], start=1):
+        try:
+            known = "op_code" in json.loads(line)
+        except (ValueError, TypeError):
+            known = False
+        if not known:
+            raise ValueError(f"{path}: line {number}: expected a line of Optuna's journal, received {line[:60]!r}")
 
 
 def _asked(plan: Plan, setting: Setting) -> dict[str, Any]:
