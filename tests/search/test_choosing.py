@@ -7,7 +7,15 @@ from regbench.storage.tuning import FinalistRecord, TrialRecord
 def trial(number: int, score: float | None, state: str = "finished", rate: float | None = None) -> TrialRecord:
     values = {"optimizer.lr": float(number if rate is None else rate)}
     return TrialRecord.model_validate(
-        {"number": number, "values": values, "state": state, "score": score, "epochs": 1, "folder": ""}
+        {
+            "number": number,
+            "values": values,
+            "state": state,
+            "score": score,
+            "accuracy": score,
+            "epochs": 1,
+            "folder": "",
+        }
     )
 
 

@@ -66,6 +66,7 @@ def _trial_record(trial: FrozenTrial) -> TrialRecord:
         values=dict(sorted(trial.params.items())),
         state=told["state"] if closed else "open",
         score=told["score"] if closed else None,
+        accuracy=told["accuracy"] if closed else None,
         epochs=told["epochs"] if closed else 0,
         folder=told["folder"] if closed else "",
     )
@@ -73,8 +74,8 @@ def _trial_record(trial: FrozenTrial) -> TrialRecord:
 
 def _score(plan: Plan, setting: Setting, trial: TrialRecord, seed: int) -> float | None:
     """Return a finalist's score on a seed; one that diverged there counts as chance."""
-    status, score = read_outcome(plan.trial_folder(setting, trial.values, seed), plan.monitor)
-    return setting.chance(plan.monitor) if status == DIVERGED else score
+    outcome = read_outcome(plan.trial_folder(setting, trial.values, seed), plan.monitor)
+    return setting.chance(plan.monitor) if outcome.status == DIVERGED else outcome.score
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:

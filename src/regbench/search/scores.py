@@ -10,12 +10,15 @@ from typing import NamedTuple
 from regbench.storage.results import DamagedError, read_results
 from regbench.storage.schema import DIVERGED, FINISHED, HISTORY
 
+_ACCURACY = "val/acc"
+
 
 class Outcome(NamedTuple):
-    """How a run of the search ended: `finished` with its score, `diverged`, or not at all."""
+    """How a run of the search ended: `finished` with its score and validation accuracy, `diverged`, or not at all."""
 
-    status: str | None
-    score: float | None
+    status: str | None = None
+    score: float | None = None
+    accuracy: float | None = None
 
 
 def read_outcome(folder: Path, monitor: str) -> Outcome:
@@ -25,16 +28,21 @@ def read_outcome(folder: Path, monitor: str) -> Outcome:
     try:
         results = read_results(folder)
     except DamagedError:
-        return Outcome(None, None)
+        return Outcome()
     if results is None or results.status not in {FINISHED, DIVERGED}:
-        return Outcome(None, None)
-    return Outcome(results.status, results.metrics.get(monitor) if results.status == FINISHED else None)
+        return Outcome()
+    if results.status == DIVERGED:
+        return Outcome(DIVERGED)
+    return Outcome(FINISHED, results.metrics.get(monitor), results.metrics.get(_ACCURACY))
 
 
-def best_so_far(folder: Path, monitor: str) -> float | None:
-    """Return the best score by epoch of a run that was stopped; `None` without a whole epoch."""
-    known = [float(row[monitor]) for row in _history(folder) if row.get(monitor)]
-    return (max if monitor == "val/acc" else min)(known) if known else None
+def best_so_far(folder: Path, monitor: str) -> Outcome:
+    """Return the best epoch's score of a run that was stopped, with its validation accuracy."""
+    known = [row for row in _history(folder) if row.get(monitor)]
+    if not known:
+        return Outcome()
+    best = (max if monitor == _ACCURACY else min)(known, key=lambda row: float(row[monitor]))
+    return Outcome(None, float(best[monitor]), float(best[_ACCURACY]))
 
 
 def count_epochs(folder: Path) -> int:

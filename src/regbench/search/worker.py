@@ -115,28 +115,28 @@ def _train(schedule: Schedule, job: Job) -> None:
     outcome = read_outcome(job.folder, monitor)
     if outcome.status == DIVERGED:
         state = "diverged"
-    score = best_so_far(job.folder, monitor) if state == "pruned" else outcome.score
-    if score is None:
-        score = job.setting.chance(monitor)
+    if state == "pruned":
+        outcome = best_so_far(job.folder, monitor)
+    score = job.setting.chance(monitor) if outcome.score is None else outcome.score
     if job.trial is not None:
-        _tell(schedule, job, job.trial, state, score)
+        accuracy = job.setting.chance("val/acc") if outcome.accuracy is None else outcome.accuracy
+        _tell(schedule, job, job.trial, {"state": state, "score": score, "accuracy": accuracy})
     print(f"{job.title}: {_shown(monitor, score)}{'' if state == 'finished' else f', {state}'}", flush=True)
 
 
-def _tell(schedule: Schedule, job: Job, trial: optuna.Trial, state: str, score: float) -> None:
+def _tell(schedule: Schedule, job: Job, trial: optuna.Trial, ended: dict[str, Any]) -> None:
     """Close a trial; that it diverged or was pruned counts for the sampler too."""
     told = {
-        "state": state,
-        "score": score,
+        **ended,
         "epochs": count_epochs(job.folder),
         "folder": job.folder.relative_to(schedule.plan.folder).as_posix(),
     }
     for name, value in told.items():
         trial.set_user_attr(name, value)
-    if state == "pruned":
+    if ended["state"] == "pruned":
         trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
     else:
-        trial.study.tell(trial, score, skip_if_finished=True)
+        trial.study.tell(trial, ended["score"], skip_if_finished=True)
 
 
 def _shown(monitor: str, score: float) -> str:

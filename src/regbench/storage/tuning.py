@@ -92,6 +92,7 @@ class TrialRecord(BaseModel):
         state: `pruned` trials were stopped for falling behind, `diverged` ones count as chance; `open` ones have no
             score yet.
         score: The monitored validation metric.
+        accuracy: The validation accuracy of the same epoch.
         epochs: Trained ones.
         folder: The run's, below `search/`.
     """
@@ -102,6 +103,7 @@ class TrialRecord(BaseModel):
     values: dict[str, Value]
     state: Literal["finished", "pruned", "diverged", "open"]
     score: float | None
+    accuracy: float | None
     epochs: int
     folder: str
 

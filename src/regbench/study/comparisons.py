@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from regbench.study import run_tables
+from regbench.study.expected_best import choice_sd
 from regbench.study.formatting import config_value
 from regbench.study.margins import margins
 from regbench.study.results import LEFT_OUT, Study
@@ -36,6 +37,7 @@ class Comparison:
             family's runs state several.
         training: How all of them are trained: `"adam at 0.001"`; empty where that differs or is not known.
         ended: Label and seed of runs that ended without results that could be used, as failed ones.
+        search_sd: Of a tuned study, by label, how much the accuracy of what is chosen varies from search to search.
     """
 
     title: str
@@ -47,6 +49,11 @@ class Comparison:
     margin: float = 0.003
     training: str = ""
     ended: frozenset[tuple[str, int]] = frozenset()
+    search_sd: dict[str, float] = field(default_factory=dict)
+
+    def search_variance(self, label: str) -> float:
+        """Return the variance of a setting's difference from the baseline that comes from searching both."""
+        return sum(self.search_sd.get(name, 0.0) ** 2 for name in (label, str(self.baseline)))
 
     def described(self, label: str) -> str:
         """Name a setting with the strengths of its techniques."""
@@ -84,8 +91,23 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         margin = float(margins(rows).max())
         training = _training(study, rows)
         ended = _ended_without_results(study.unfinished, rows)
-        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, ended))
+        families.append(
+            Comparison(
+                title, chosen, tuple(labels), rows, part, where, margin, training, ended, _search_sd(study)
+            )
+        )
     return families
+
+
+def _search_sd(study: Study) -> dict[str, float]:
+    """By setting, what a bootstrap over its trials gives; none for a study that was not tuned."""
+    found = {}
+    for record in study.tuning.settings if study.tuning else []:
+        trials = [each for each in record.trials if each.score is not None and each.accuracy is not None]
+        if trials:
+            scores, accuracies = ([getattr(each, name) for each in trials] for name in ("score", "accuracy"))
+            found[record.setting] = choice_sd(scores, accuracies, study.tuning.monitor == "val/acc")
+    return found
 
 
 def fixed_columns(runs: pd.DataFrame) -> list[str]:

@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.style import INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.storage.tuning import Range, TrialRecord
+from regbench.study.expected_best import ExpectedBest
 from regbench.study.figures.rendering import RenderedFigure, render
-from regbench.study.statistics.expected_best import ExpectedBest
 
 _WHOLE, _PRUNED = "trained to the end", "pruned or diverged"
 

@@ -13,12 +13,12 @@ from regbench.storage.schema import SEARCH
 from regbench.storage.tuning import Tuning
 from regbench.study import formatting
 from regbench.study.comparisons import comparisons
+from regbench.study.expected_best import ExpectedBest, expected_best
 from regbench.study.figures.tuning import expected_best_plot, sensitivity_plot
 from regbench.study.report.files import FileNames
 from regbench.study.report.page import Block, Cell, Section, Table
 from regbench.study.results import Study, load
 from regbench.study.statistics import compare
-from regbench.study.statistics.expected_best import ExpectedBest, expected_best
 
 DEFAULTS = f"{SEARCH}/defaults"
 
@@ -26,8 +26,8 @@ _FEW = 5  # trials, at which a small budget's leader is named
 _GAIN_TEXT = (
     "The same seeds, trained with each YAML's own values (default) and with what the search chose (tuned). A gain has "
     "its own 95 % t interval over the seeds. Beside it stand the two sources of chance in validation score: another "
-    "search of the same budget, by the bootstrap over its trials, and another seed. The intervals of the verdicts hold "
-    "for the chosen values; they do not contain that another search may choose others."
+    "search of the same budget, by the bootstrap over its trials, and another seed. The verdicts on tuned settings count "
+    "both: seeds alone would tell of the chosen values, and another search would choose others."
 )
 
 

@@ -1,7 +1,7 @@
 """What runs say of one setting's difference from the baseline, on plain arrays: t-tests and a permutation test."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -28,6 +28,8 @@ class Evidence:
         paired: Whether values of the same seed were subtracted.
         variances: Of the two groups, setting first; of the differences and 0 where paired. For planning.
         left_out: Runs without a partner, which a paired comparison cannot use.
+        search: Variance of the mean difference that comes from a search for both settings' values, part of `error`;
+            more seeds do not lessen it.
     """
 
     n: int
@@ -41,6 +43,7 @@ class Evidence:
     paired: bool
     variances: tuple[float, float]
     left_out: int = 0
+    search: float = 0.0
 
     @property
     def is_tested(self) -> bool:
@@ -84,6 +87,22 @@ def from_groups(setting: np.ndarray, baseline: np.ndarray) -> Evidence:
     df = sum(parts) ** 2 / scale if scale else math.nan
     p_permutation = _regroup_p(ours, theirs)
     return Evidence(n, mean, error, df, math.nan, _p(mean, error, df), p_permutation, wins, False, variances)
+
+
+def with_search(evidence: Evidence, variance: float) -> Evidence:
+    """Add the variance that comes from the search for the settings' values to that over seeds.
+
+    Seeds alone tell of the chosen values; another search would have chosen others. The degrees of freedom stay those of
+    the seeds. Where nothing was tested, nothing is.
+
+    Args:
+        evidence: On the runs of the chosen values.
+        variance: Of the mean difference from search to search, the sum of both settings'.
+    """
+    if not evidence.is_tested or not variance:
+        return evidence
+    error = math.hypot(evidence.error, math.sqrt(variance))
+    return replace(evidence, error=error, p=_p(evidence.mean, error, evidence.df), search=variance)
 
 
 def sign_flip_p(differences: np.ndarray) -> float:

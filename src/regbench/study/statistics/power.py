@@ -129,7 +129,7 @@ def power_curve(evidence: Evidence, m: int, difference: float, seeds: Sequence[i
     columns: dict[str, list[float]] = {"power": [], "low": [], "high": []}
     for n in seeds:
         for name, factor in (("power", 1.0), ("low", high), ("high", low)):
-            error = factor * math.sqrt(total / n)
+            error = math.sqrt(factor**2 * total / n + evidence.search)
             columns[name].append(power_of(abs(difference) / error, _df(evidence, n), ALPHA / m))
     return pd.DataFrame({"n": list(seeds), **columns})
 
@@ -153,7 +153,7 @@ def _seeds(evidence: Evidence, m: int, margin: float, factor: float) -> int | No
     total = factor**2 * sum(evidence.variances)
 
     def is_enough(n: int) -> bool:
-        return _noncentrality(_df(evidence, n), ALPHA / m) * math.sqrt(total / n) <= margin
+        return _noncentrality(_df(evidence, n), ALPHA / m) * math.sqrt(total / n + evidence.search) <= margin
 
     most = 2
     while not is_enough(most):

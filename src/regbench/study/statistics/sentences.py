@@ -32,6 +32,7 @@ def verdict_sentence(difference: Difference, item: Evidence, name: str = "", tra
         return _untested(difference)
     bounds = interval(difference.low, difference.high, difference.metric)
     seeds = f"{difference.n} seeds{' in pairs' if item.paired else ' a setting at least'}{_stage(difference)}"
+    seeds += ", with the search's own uncertainty" if item.search else ""
     evidence = f"simultaneous 95 % interval {bounds}, adjusted p {_told_p(difference.p_adjusted)}, {seeds}"
     mean = f"{amount(item.mean, difference.metric)} of {metric_words(difference.metric)}"
     trained = f" with {training}" if training else ""

@@ -12,7 +12,7 @@ from regbench.study.acting import not_acting
 from regbench.study.comparisons import Comparison
 from regbench.study.statistics.checks.assumptions import examine
 from regbench.study.statistics.difference import DECIDED, NOT_ACTING, Difference, higher_is_better, verdict_of
-from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs
+from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs, with_search
 from regbench.study.statistics.intervals import ALPHA, adjusted, interval, simultaneous, tested
 from regbench.study.statistics.pairing import is_paired, values_by_seed
 from regbench.study.statistics.power import detectable, seeds_range
@@ -127,6 +127,8 @@ def _judge_values(
     """Judge settings by these values, by label and seed, and say what makes their intervals doubtful."""
     baseline = str(comparison.baseline)
     family = {label: _pair_or_group(values[label], values[baseline]) for label in settings}
+    if metric.endswith("acc"):
+        family = {label: with_search(item, comparison.search_variance(label)) for label, item in family.items()}
     in_pairs = {label: item.paired for label, item in family.items() if item.is_tested}
     doubts = examine(values, baseline, in_pairs, metric, margin, look.together if look else None)
     return [

@@ -53,13 +53,31 @@ def expected_best(scores: Sequence[float], higher_is_better: bool = True) -> Exp
         raise ValueError(f"expected best: expected finite scores, one or more, received {list(scores)}")
     sign = 1 if higher_is_better else -1
     ordered = np.sort(sign * np.asarray(scores, dtype=float))
-    n = len(ordered)
-    share = np.arange(n + 1) / n
-    weights = np.diff(share[None, :] ** np.arange(1, n + 1)[:, None], axis=1)  # (k, i)
-    mean = weights @ ordered
-    variance = (weights * (ordered[None, :] - mean[:, None]) ** 2).sum(axis=1)
-    sd = np.sqrt(variance)
+    mean, sd = _moments(ordered, np.arange(1, len(ordered) + 1))
     low, high = np.maximum(mean - sd, ordered[0]), np.minimum(mean + sd, ordered[-1])
     if higher_is_better:
         return ExpectedBest(mean, sd, low, high)
     return ExpectedBest(-mean, sd, -high, -low)
+
+
+def choice_sd(scores: Sequence[float], values: Sequence[float], higher_is_better: bool = True) -> float:
+    """Return how much a value of the best trial varies from search to search, by the bootstrap over the trials.
+
+    Args:
+        scores: Of the trials, by which the best is found.
+        values: Of the same trials, such as their accuracies where they are chosen by loss.
+        higher_is_better: False where the score is a loss.
+    """
+    sign = 1 if higher_is_better else -1
+    order = np.argsort(sign * np.asarray(scores, dtype=float), kind="stable")
+    _, sd = _moments(np.asarray(values, dtype=float)[order], np.array([len(scores)]))
+    return float(sd[0])
+
+
+def _moments(ordered: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the value of the best of so many draws; the last of `ordered` is the best."""
+    share = np.arange(len(ordered) + 1) / len(ordered)
+    weights = np.diff(share[None, :] ** draws[:, None], axis=1)  # (k, i)
+    mean = weights @ ordered
+    variance = (weights * (ordered[None, :] - mean[:, None]) ** 2).sum(axis=1)
+    return mean, np.sqrt(variance)

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from regbench.study.statistics.expected_best import expected_best
+from regbench.study.expected_best import choice_sd, expected_best
 
 SCORES = [0.7, 0.2, 0.9, 0.9, 0.5]
 
@@ -46,3 +46,11 @@ def test_the_band_stays_within_the_scores() -> None:
 def test_scores_that_are_none_are_refused(scores: list[float]) -> None:
     with pytest.raises(ValueError, match="expected finite scores, one or more, received"):
         expected_best(scores)
+
+
+def test_another_search_would_choose_as_a_bootstrap_over_the_trials_does() -> None:
+    losses, accuracies = [0.3, 0.9, 0.2, 0.5], [0.88, 0.6, 0.91, 0.7]
+    chosen = [accuracies[min(draw, key=lambda trial: losses[trial])] for draw in product(range(4), repeat=4)]
+    assert choice_sd(losses, accuracies, higher_is_better=False) == pytest.approx(np.std(chosen), abs=1e-12)
+    assert choice_sd(SCORES, SCORES) == pytest.approx(expected_best(SCORES).sd[-1])
+    assert choice_sd([0.5] * 4, [0.5] * 4) == 0
