@@ -1,6 +1,6 @@
 # RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods simulations known-code clean
+.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods simulations known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +28,9 @@ train: $(STAMP) ## train one composition: make train ARGS='regularizer=batchnorm
 demo: $(STAMP) ## four settings on five seeds of the embedded digits: no download, about a minute
 	$(BIN)/python train.py experiment=demo $(ARGS)
 	$(BIN)/regbench report outputs/sweeps/demo
+
+tune: $(STAMP) ## a tuned comparison on the embedded digits: search, confirm, report, in minutes
+	$(BIN)/regbench tune experiment=tuned_demo $(ARGS)
 
 sweep: $(STAMP) ## four settings on ten seeds of Fashion-MNIST: make sweep STUDY=mine ARGS='trainer.max_epochs=5'
 	@# Finished runs are reported even if others failed; the exit status is the sweep's.

@@ -12,7 +12,7 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, QMCSampler, TPESampler
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
@@ -77,6 +77,16 @@ def open_study(storage: JournalStorage, plan: Plan, setting: Setting) -> optuna.
             f"{setting.name}; give another study=NAME"
         )
     return study
+
+
+def reopened(study: optuna.Study) -> optuna.Study:
+    """Return the same study for a trial that has all its values, so that its own sampler proposes nothing for it.
+
+    A quasi-random one would count that as a point of its sequence.
+    """
+    return optuna.load_study(
+        study_name=study.study_name, storage=study._storage, sampler=RandomSampler(_SAMPLER_SEED), pruner=study.pruner
+    )
 
 
 def make_sampler(name: str) -> BaseSampler:

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from regbench.config.identity import run_name
 from regbench.search.choosing import find_finalists
 from regbench.search.confirming import take_back
-from regbench.search.journal import open_journal, open_study
+from regbench.search.journal import open_journal, open_study, reopened
 from regbench.search.plan import TRIALS, Plan, Setting
 from regbench.search.records import setting_record
 from regbench.search.scores import read_outcome
@@ -113,6 +113,8 @@ class Schedule:
             for frozen in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
                 name = self._trial_claim(setting, frozen.number)
                 if not self._is_left(name) and (claim := self._try_claim(name)) is not None:
+                    if setting.space.keys() <= frozen.params.keys():
+                        study = reopened(study)
                     return self._trial_job(setting, optuna.Trial(study, frozen._trial_id), claim)
         return None
 

@@ -26,8 +26,8 @@ _FEW = 5  # trials, at which a small budget's leader is named
 _GAIN_TEXT = (
     "The same seeds, trained with each YAML's own values (default) and with what the search chose (tuned). A gain has "
     "its own 95 % t interval over the seeds. Beside it stand the two sources of chance in validation score: another "
-    "search of the same budget, by the bootstrap over its trials, and another seed. The verdicts on tuned settings count "
-    "both: seeds alone would tell of the chosen values, and another search would choose others."
+    "search of the same budget, by the bootstrap over its trials, and another seed. The verdicts on tuned settings "
+    "count both: seeds alone would tell of the chosen values, and another search would choose others."
 )
 
 
