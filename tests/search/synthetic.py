@@ -56,9 +56,11 @@ class Trainer:
         epochs = config["trainer"]["max_epochs"]
         names = "epoch,lr,seconds,train/objective,train/acc_online,probe/loss,probe/acc,val/loss,val/acc,val/ece"
         score = self.score(config)
-        rows = [f"{epoch},0.1,1,0.5,0.5,0.5,0.5,0.5,{score},0.1" for epoch in range(epochs)]
+        rows = [f"{epoch},0.1,1,0.5,0.5,0.5,0.5,{1 - score},{score},0.1" for epoch in range(epochs)]
         (folder / "history.csv").write_text("\n".join([names, *rows]) + "\n")
-        metrics = dict.fromkeys(METRICS, 0.5) | {"val/acc": score, "val/loss": 1 - score, "test/acc": self.test(config)}
+        test = self.test(config)
+        validated = {"val/acc": score, "val/loss": 1 - score, "val/ece": 0.1}
+        metrics = dict.fromkeys(METRICS, 0.5) | validated | {"test/acc": test, "gap": 0.5 - test}
         write_results(
             folder,
             RunResults(
@@ -70,8 +72,16 @@ class Trainer:
                 seed=config["seed"],
                 split_seed=config["dataset"]["split_seed"],
                 config_hash=config_hash(config),
+                optimizer=config["optimizer"]["name"],
+                scheduler=config["scheduler"]["name"],
+                threads=1,
+                compile=False,
                 epochs=epochs,
+                epochs_trained=epochs,
                 best_epoch=0,
+                checkpoint="best",
+                parameters=61_706,
+                train_size=1_200,
                 metrics=metrics,
             ),
         )

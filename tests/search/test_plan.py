@@ -39,6 +39,19 @@ def test_a_given_key_is_not_searched_and_a_techniques_override_is_its_own() -> N
     assert plan.settings[1].confirming_config({}, 0)["regularizer"]["dropout"]["p"] == 0.3
 
 
+def test_a_technique_of_ones_own_brings_its_space_from_its_own_folder(tmp_path: Path) -> None:
+    node = "mine:\n  _target_: regbench.regularizers.dropout.Dropout\n  p: 0.2\n  layers: all\n"
+    for place, text in (("regularizer", node), ("space/regularizer", "mine:\n  p: {low: 0.1, high: 0.3}\n")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "mine.yaml").write_text(text)
+    plan = make_plan([*DIGITS, "regularizer=none,mine,[mine,dropout]", "--config-dir", str(tmp_path)])
+    assert [list(each.space)[1:] for each in plan.settings] == [
+        [],
+        ["regularizer.mine.p"],
+        ["regularizer.dropout.p", "regularizer.mine.p"],
+    ]
+
+
 def test_an_experiments_sweep_gives_the_settings() -> None:
     plan = make_plan(["experiment=tuned_demo"])
     assert [each.name for each in plan.settings] == ["none", "dropout", "weight_decay"]
@@ -104,6 +117,8 @@ BAD = [
     (["regularizer=dropuot"], r"regularizer: expected one of .*"),
     (["dataset.val_size=0"], r"dataset\.val_size: expected validation images, .*; received 0"),
     (["dataset.split_seed=1000002"], r"dataset\.split_seed: expected another split than the search's .*"),
+    (["-m"], r"-m: no such option; expected KEY=VALUE or --config-dir FOLDER"),
+    (["--config-dir=nowhere"], r"--config-dir .*nowhere: expected a folder of YAML groups, found none"),
     (["force=true"], r"force: not taken by regbench tune; .*"),
     (["study="], r"study: expected .*"),
 ]

@@ -6,7 +6,7 @@ from regbench.config.composing import CONFIGS
 from regbench.search.space import read_ranges
 
 _TEXT = """\
-Usage: regbench tune study=NAME [KEY=VALUE ...]
+Usage: regbench tune study=NAME [KEY=VALUE ...] [--config-dir FOLDER]
 
 Compare techniques at their best. Each setting, the baseline included, gets the same number of trials on validation
 images; its best are trained again on further seeds, and one is chosen by its mean there. The choice is trained on fresh

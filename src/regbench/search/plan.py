@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, PositiveInt
 
 from regbench.config.checks import check_values
-from regbench.config.composing import check_choices, check_given_once, compose_raw, to_plain
+from regbench.config.composing import CONFIGS, check_choices, check_given_once, compose_raw, to_plain
 from regbench.config.identity import run_name, setting_name
 from regbench.config.objects import check_call
 from regbench.search.choosing import chance
@@ -28,7 +27,6 @@ TRIALS = f"{SEARCH}/trials"
 
 _SPLIT_SEED = "dataset.split_seed"
 _OF_TECHNIQUES = ("regularizer.", "space.regularizer.")
-_SPACE_GROUP = "space"
 
 
 @dataclass(frozen=True)
@@ -132,6 +130,7 @@ def make_plan(arguments: Sequence[str]) -> Plan:
         ValueError: They do not compose or make no fair search; in one line that names the key.
         hydra.errors.HydraException: They do not compose.
     """
+    arguments, places = _own_places(arguments)
     check_given_once(arguments)
     given = OverridesParser.create().parse_overrides(list(arguments))
     _check_given(given)
@@ -141,7 +140,7 @@ def make_plan(arguments: Sequence[str]) -> Plan:
     settings: dict[str, Setting] = {}
     used: set[str] = set()
     for chosen in _chosen_regularizers(given, base):
-        setting = _make_setting([*lines, chosen], late, used)
+        setting = _make_setting([*lines, chosen], late, used, places)
         if setting.name in settings:
             raise ValueError(f"regularizer: expected different settings, received {setting.name} twice")
         settings[setting.name] = setting
@@ -206,7 +205,7 @@ def _chosen_regularizers(given: Sequence[Override], base: DictConfig) -> list[st
     return [job[0] for job in grid(chosen)]
 
 
-def _make_setting(lines: list[str], late: Sequence[Override], used: set[str]) -> Setting:
+def _make_setting(lines: list[str], late: Sequence[Override], used: set[str], places: Sequence[Path]) -> Setting:
     """Compose one setting, with those overrides of single techniques that are about its own."""
     first = compose_raw(lines, "tune")
     techniques = [str(name) for name in first.regularizer]
@@ -216,7 +215,7 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str]) ->
     check_choices(changed)
     threads = [] if any(each.startswith("threads=") for each in lines) else ["threads=1"]
     optimizer = OmegaConf.select(first, "hydra.runtime.choices.optimizer")
-    composed = compose_raw([*_spaces(optimizer, techniques), *lines, *own, *threads], "tune")
+    composed = compose_raw([*_spaces(optimizer, techniques, places), *lines, *own, *threads], "tune")
     options = dict(OmegaConf.select(composed, "hydra.runtime.choices"))
     if "${now:" in str(OmegaConf.to_container(composed, resolve=False)["study"]):  # type: ignore[index, call-overload]  # a mapping
         raise ValueError("study: expected study=NAME, by which a search that was stopped is found again")
@@ -230,22 +229,35 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str]) ->
     return Setting(setting_name(config), space, (*changed, *threads), default, bare, options, not split_given)
 
 
-def _spaces(optimizer: str, techniques: Sequence[str]) -> list[str]:
+def _spaces(optimizer: str, techniques: Sequence[str], places: Sequence[Path]) -> list[str]:
     """Return the overrides that compose the search spaces of the optimizer and of the techniques that have one."""
-    found = [
-        (group, [each for each in names if each in _options(f"{_SPACE_GROUP}/{group}")])
+    found = {
+        group: [each for each in names if any((place / "space" / group / f"{each}.yaml").is_file() for place in places)]
         for group, names in (("optimizer", [optimizer]), ("regularizer", techniques))
-    ]
-    return [f"+{_SPACE_GROUP}/{group}=[{','.join(names)}]" for group, names in found if names]
+    }
+    return [f"+space/{group}=[{','.join(names)}]" for group, names in found.items() if names]
 
 
-def _options(group: str) -> list[str]:
-    from hydra import initialize_config_dir
+def _own_places(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Turn `--config-dir FOLDER`, as train.py takes it, into an override; return where YAMLs lie.
 
-    from regbench.config.composing import CONFIGS
-
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return GlobalHydra.instance().config_loader().get_group_options(group)
+    Raises:
+        ValueError: There is another option.
+    """
+    words, folders, kept = iter(arguments), list[Path](), list[str]()
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in {"--config-dir", "-cd"}:
+            folders.append(Path(value or next(words, ".")).absolute())
+        elif word.startswith("-"):
+            raise ValueError(f"{word}: no such option; expected KEY=VALUE or --config-dir FOLDER")
+        else:
+            kept.append(word)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"--config-dir {folder}: expected a folder of YAML groups, found none")
+    added = [f"hydra.searchpath=[{','.join(f'file://{each}' for each in folders)}]"] if folders else []
+    return [*kept, *added], [CONFIGS, *folders]
 
 
 def _is_of_a_technique(override: Override) -> bool:

@@ -86,4 +86,4 @@ def _importance(study: optuna.Study) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    return {key: round(value, 4) for key, value in found.items()}
+    return {key: round(float(value), 4) for key, value in found.items()}
