@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from regbench.config.identity import config_hash, setting_name
+from regbench.runs.spec import RunSpec
 from regbench.search import worker
 from regbench.search.command import save
 from regbench.search.plan import Plan, make_plan
@@ -70,7 +71,7 @@ class Trainer:
                 model="lenet5",
                 setting=setting_name(config),
                 seed=config["seed"],
-                split_seed=config["dataset"]["split_seed"],
+                split_seed=RunSpec(config).split_seed,
                 config_hash=config_hash(config),
                 optimizer=config["optimizer"]["name"],
                 scheduler=config["scheduler"]["name"],

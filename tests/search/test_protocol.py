@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import regbench.search
+from regbench.runs.spec import RunSpec
 from regbench.search import worker
 from regbench.search.plan import FIRST_SEARCH_SEED, make_plan
 from regbench.search.schedule import Schedule
@@ -64,11 +65,18 @@ def test_no_seed_and_no_split_of_the_search_is_one_that_confirms(searched: tuple
     trainer, _ = searched
     for name in ("seed", "split_seed"):
         search_side, confirming = (
-            {each["seed"] if name == "seed" else each["dataset"]["split_seed"] for each in found}
+            {getattr(RunSpec(each), name) for each in found}
             for found in (of_kind(trainer, "trials"), of_kind(trainer, "") + of_kind(trainer, "defaults"))
         )
         assert search_side == {FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + 1, FIRST_SEARCH_SEED + 2}
         assert confirming == {0, 1, 2}
+
+
+def test_a_split_that_is_given_is_the_confirmations_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(planted)
+    search(monkeypatch, trainer, "trials=2", "seeds=2", "dataset.split_seed=5")
+    assert {RunSpec(each).split_seed for each in of_kind(trainer, "") + of_kind(trainer, "defaults")} == {5}
+    assert min(RunSpec(each).split_seed for each in of_kind(trainer, "trials")) == FIRST_SEARCH_SEED
 
 
 def test_poisoned_test_scores_change_no_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

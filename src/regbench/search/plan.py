@@ -62,15 +62,14 @@ class Setting:
     default: dict[str, Any]
     composed: DictConfig
     options: dict[str, Any]
-    splits_by_seed: bool
 
     def trial_config(self, values: Mapping[str, Value], seed: int) -> dict[str, Any]:
-        """Return the configuration of a run of the search, which is split by its own seed."""
-        return self._config(values, seed, {_SPLIT_SEED: seed, "track_test": False})
+        """Return the configuration of a run of the search, whose split follows its own seed."""
+        return self._config(values, seed, {_SPLIT_SEED: None, "track_test": False})
 
     def confirming_config(self, values: Mapping[str, Value], seed: int) -> dict[str, Any]:
         """Return the configuration of a run that confirms these values; without any, that of the default."""
-        return self._config(values, seed, {_SPLIT_SEED: seed} if self.splits_by_seed else {})
+        return self._config(values, seed, {})
 
     def chance(self, monitor: str) -> float:
         """Return what guessing scores."""
@@ -180,7 +179,7 @@ def _check(plan: Plan, config: Mapping[str, Any]) -> None:
         raise ValueError("dataset.val_size: expected validation images, by which a search chooses; received 0")
     if config.get("force"):
         raise ValueError("force: not taken by regbench tune; use another study=NAME, or delete the study's folder")
-    if config["dataset"].get("split_seed") in plan.search_seeds and not plan.settings[0].splits_by_seed:
+    if config["dataset"].get("split_seed") in plan.search_seeds:
         raise ValueError(
             f"dataset.split_seed: expected another split than the search's ({plan.search_seeds[0]:,} and after)"
         )
@@ -225,8 +224,7 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str], pl
     fixed = {each.partition("=")[0] for each in (*lines, *own)}
     space = {key: each for key, each in space.items() if key not in fixed}
     default = {key: _value_at(config, key) for key in space}
-    split_given = _SPLIT_SEED in fixed or config["dataset"].get("split_seed") is None
-    return Setting(setting_name(config), space, (*changed, *threads), default, bare, options, not split_given)
+    return Setting(setting_name(config), space, (*changed, *threads), default, bare, options)
 
 
 def _spaces(optimizer: str, techniques: Sequence[str], places: Sequence[Path]) -> list[str]:

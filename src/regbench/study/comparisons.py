@@ -101,8 +101,10 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
 
 def _search_sd(study: Study) -> dict[str, float]:
     """By setting, what a bootstrap over its trials gives; none for a study that was not tuned."""
+    if study.tuning is None:
+        return {}
     found = {}
-    for record in study.tuning.settings if study.tuning else []:
+    for record in study.tuning.settings:
         trials = [each for each in record.trials if each.score is not None and each.accuracy is not None]
         if trials:
             scores, accuracies = ([getattr(each, name) for each in trials] for name in ("score", "accuracy"))

@@ -28,8 +28,8 @@ from regbench.study.report.left_out import unfinished_notice, unverified_notice
 from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdicts, mean_cell_of
 from regbench.study.report.parameter_section import parameter_blocks
 from regbench.study.report.tables import write_tables
-from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
 from regbench.study.report.tuned_section import tuned_notices, tuned_sections
+from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
 from regbench.study.results import Study
 from regbench.study.statistics import NOT_ACTING, Difference, compare
 from regbench.study.statistics.new_images import with_new_images

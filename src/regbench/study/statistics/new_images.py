@@ -69,6 +69,8 @@ def with_new_images(comparison: Comparison, differences: Sequence[Difference]) -
     result = []
     for each in differences:
         found = by_stage[each.stage].get(each.label) if each in tested else None
+        if found is not None and each.metric.endswith("acc"):
+            found = replace(found, seeds=found.seeds + comparison.search_variance(each.label))
         low, high = found.on_new_images(ALPHA / each.together) if found is not None else (math.nan, math.nan)
         result.append(replace(each, low_new_images=low, high_new_images=high))
     return result
