@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from regbench.search.choosing import choose, find_finalists
 from regbench.search.plan import Plan, Setting
 from regbench.search.scores import count_epochs, read_outcome
+from regbench.search.space import readable
 from regbench.storage.schema import DIVERGED
 from regbench.storage.tuning import FinalistRecord, SettingRecord, TrialRecord, Tuning
 
@@ -19,7 +20,7 @@ _LEAST_TRIALS = 8
 
 def setting_record(plan: Plan, setting: Setting, study: optuna.Study) -> SettingRecord:
     """Return what is known of a setting's search, but for the importance of its keys and the epochs."""
-    trials = [_trial_record(each) for each in study.get_trials(deepcopy=False)]
+    trials = [_trial_record(each, setting) for each in study.get_trials(deepcopy=False)]
     record = SettingRecord(setting=setting.name, space=setting.space, default=setting.default, trials=trials)
     if len(trials) >= plan.protocol.trials and all(each.state != "open" for each in trials):
         record.finalists = [
@@ -58,12 +59,12 @@ def _whole_setting(plan: Plan, setting: Setting, study: optuna.Study) -> Setting
     return record
 
 
-def _trial_record(trial: FrozenTrial) -> TrialRecord:
+def _trial_record(trial: FrozenTrial, setting: Setting) -> TrialRecord:
     told = trial.user_attrs
     closed = trial.state in {TrialState.COMPLETE, TrialState.PRUNED}
     return TrialRecord(
         number=trial.number,
-        values=dict(sorted(trial.params.items())),
+        values=readable(trial.params, setting.space),
         state=told["state"] if closed else "open",
         score=told["score"] if closed else None,
         accuracy=told["accuracy"] if closed else None,

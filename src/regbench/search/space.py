@@ -43,7 +43,18 @@ def read_ranges(node: Any) -> Space:
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
     """Return the values that a trial tries; those that it has already stay."""
-    return {key: _suggest(trial, key, each) for key, each in space.items()}
+    return readable({key: _suggest(trial, key, each) for key, each in space.items()}, space)
+
+
+def readable(proposed: Mapping[str, Value], space: Space) -> dict[str, Value]:
+    """Return what is trained of what Optuna proposed: numbers of three digits, which one can read and type."""
+    return {key: _rounded(value, space[key]) for key, value in sorted(proposed.items())}
+
+
+def _rounded(value: Value, searched: Range) -> Value:
+    if not isinstance(value, float) or searched.step is not None or searched.low is None or searched.high is None:
+        return value
+    return min(max(float(f"{value:.3g}"), float(searched.low)), float(searched.high))
 
 
 def _read_range(key: str, node: Mapping[str, Any]) -> Range:

@@ -24,7 +24,7 @@ def expected_best_plot(
         figure, axes = new_figure()
         for label, curve in curves.items():
             style = styles[label]
-            axes.fill_between(curve.trials, scale * curve.low, scale * curve.high, color=style.color, alpha=0.12, lw=0)
+            axes.fill_between(curve.trials, scale * curve.low, scale * curve.high, color=style.color, alpha=0.09, lw=0)
             axes.plot(
                 curve.trials, scale * curve.mean, color=style.color, ls=style.dash, marker=style.marker, ms=4,
                 markevery=max(1, len(curve.mean) // 6), mec=PAPER, mew=0.5, lw=1.6, label=shorten(label),
@@ -89,7 +89,7 @@ def sensitivity_plot(
         legend_below(figure, axes)
         caption = (
             f"Validation score of every trial of {title} against {shown}; the star is the chosen trial, hollow marks "
-            "are trials that were pruned or diverged. What lies far below is cut off."
+            "are trials that were pruned or diverged. What lies far below the others is cut off."
         )
         return render(name, caption, figure)
 

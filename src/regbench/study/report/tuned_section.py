@@ -105,19 +105,20 @@ def _curves(tuning: Tuning) -> dict[str, ExpectedBest]:
 
 
 def _budget_texts(tuning: Tuning) -> list[str]:
-    spent = sum(each.epochs for each in tuning.settings)
-    pruned = sum(trial.state == "pruned" for each in tuning.settings for trial in each.trials)
+    trials = [trial for each in tuning.settings for trial in each.trials]
+    spent, all_spent = sum(each.epochs for each in trials), sum(each.epochs for each in tuning.settings)
+    pruned = sum(each.state == "pruned" for each in trials)
     most = len(tuning.settings) * tuning.budget * tuning.max_epochs
-    text = (
+    sampler = {"tpe": "TPE", "quasi_random": "quasi-random"}.get(tuning.sampler, tuning.sampler)
+    saved = f"; {pruned} were pruned" if pruned else ""
+    return [
         f"Each setting, the baseline included, had {tuning.budget} trials of at most {tuning.max_epochs} epochs "
-        f"({tuning.sampler.replace('_', '-')} sampler, pruning: {tuning.pruning}), all with search seed "
-        f"{tuning.search_seeds[0]:,} and the split of that seed. Its best were trained again on "
-        f"{len(tuning.search_seeds) - 1} more search seeds, whose mean validation score alone chose among them. The "
-        f"search trained {spent:,} epochs in all; trials alone, without pruning, would be {most:,}"
-        + (f"; {pruned} trials were pruned." if pruned else ".")
-        + f" The choices were then trained on {tuning.seeds} fresh seeds, and only these runs are compared above."
-    )
-    return [text]
+        f"({sampler}, pruning: {tuning.pruning}), all with search seed {tuning.search_seeds[0]:,} and that seed's "
+        f"split: {spent:,} of at most {most:,} epochs{saved}. Its best were trained again on "
+        f"{len(tuning.search_seeds) - 1} more search seeds ({all_spent - spent:,} epochs), whose mean validation score "
+        f"alone chose among them. The choices were then trained on {tuning.seeds} fresh seeds, and only these runs are "
+        "compared above."
+    ]
 
 
 def _budget_table(tuning: Tuning, curves: Mapping[str, ExpectedBest], styles: Mapping[str, SettingStyle]) -> Table:

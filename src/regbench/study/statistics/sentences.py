@@ -36,7 +36,7 @@ def verdict_sentence(difference: Difference, item: Evidence, name: str = "", tra
     evidence = f"simultaneous 95 % interval {bounds}, adjusted p {_told_p(difference.p_adjusted)}, {seeds}"
     mean = f"{amount(item.mean, difference.metric)} of {metric_words(difference.metric)}"
     trained = f" with {training}" if training else ""
-    text = f"{_head(difference, name or difference.label)}{trained}: {mean} ({evidence}){_rest(difference)}."
+    text = f"{_head(difference, name or difference.label)}{trained}: {mean} ({evidence}){_rest(difference, item)}."
     if not item.paired:
         text += " The seeds are not shared, so the means were compared by Welch's t-test."
     elif item.left_out:
@@ -73,7 +73,7 @@ def _head(difference: Difference, name: str) -> str:
     return f"{name} beside {baseline} is undecided{leaning}"
 
 
-def _rest(difference: Difference) -> str:
+def _rest(difference: Difference, item: Evidence) -> str:
     """What an undecided interval rules out nevertheless, and how many seeds would decide."""
     if difference.verdict in {BETTER, WORSE, EQUIVALENT} or math.isnan(difference.margin):
         return ""
@@ -84,7 +84,9 @@ def _rest(difference: Difference) -> str:
         parts.append(f"a {gain} of {margin} is ruled out")
     if difference.low > -difference.margin:
         parts.append(f"a {loss} of {margin} is ruled out")
-    if difference.seeds_needed is not None:
+    if item.search and (difference.seeds_needed is None or difference.seeds_needed.point is None):
+        parts.append(f"no number of seeds would show a difference of {margin}, as long as searches differ so much")
+    elif difference.seeds_needed is not None:
         parts.append(f"{difference.seeds_needed.words} seeds would most likely show a difference of {margin}")
     return "; " + "; ".join(parts)
 

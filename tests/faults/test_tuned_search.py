@@ -1,0 +1,124 @@
+"""A tuned comparison whose processes are killed: the same command again, and no trial is lost, doubled or changed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regbench.storage.tuning import Tuning, read_tuning
+from tests.conftest import ROOT
+from tests.faults.counts import count
+from tests.faults.processes import finish, wait
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+ASKED = [
+    *("study=s", "regularizer=none,dropout", "trials=4", "finalists=2", "finalist_seeds=1", "seeds=2"),
+    *("dataset=digits", "dataset.train_size=200", "trainer.max_epochs=6", "compile=false", "defaults_too=false"),
+]
+RUNS = 2 * (4 + 2 + 2)
+KILLS = 10
+
+
+def start(cwd: Path, jobs: int, *more: str) -> subprocess.Popen[str]:
+    """Start `regbench tune` in a process group of its own."""
+    cwd.mkdir(exist_ok=True)
+    code = "import sys; sys.argv[0] = 'regbench'; from regbench.cli import app; app()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "tune", *ASKED, f"hydra.launcher.n_jobs={jobs}", *more],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def whole(cwd: Path) -> Tuning:
+    found = read_tuning(cwd / "outputs/sweeps/s")
+    assert found is not None
+    return found
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that a search has started and that train."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def finished(cwd: Path) -> list[Path]:
+    found = [path for path in cwd.rglob("results.json") if json.loads(path.read_text())["status"] == "finished"]
+    return [path for path in found if "report" not in path.parts]
+
+
+def test_a_search_that_is_killed_ten_times_ends_as_one_that_was_not(tmp_path: Path, record_property: Any) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    status, _, told = finish(start(unbroken, 1), 600)
+    assert status == 0, told
+    seed = int(os.environ.get("FAULTS_SEED", "0"))
+    print(f"FAULTS_SEED={seed}")
+    moments = random.Random(seed)
+    for number in range(KILLS):
+        process = start(broken, 1)
+        before = len(finished(broken))
+        wait(lambda: process.poll() is not None or workers(process), seconds=120)  # noqa: B023 (called at once)
+        wait(lambda: process.poll() is not None or len(finished(broken)) > before, seconds=300)  # noqa: B023
+        time.sleep(moments.uniform(0, 1.5))
+        if process.poll() is None:
+            victims = workers(process) if number % 2 else [process.pid]
+            for pid in victims[:1]:
+                os.kill(pid, signal.SIGKILL)
+            count(record_property, "processes of a search killed", len(victims[:1]))
+        finish(process, 600) if number % 2 else finish_orphans(process)
+    status, _, told = finish(start(broken, 1), 600)
+    assert status == 0, told
+    assert "Traceback" not in told
+    assert whole(broken).model_dump() == whole(unbroken).model_dump()
+    assert len(finished(broken)) == len(finished(unbroken)) == RUNS
+
+
+def finish_orphans(process: subprocess.Popen[str]) -> None:
+    """Wait until the workers of a killed search have noticed, recorded their runs and ended."""
+    process.wait()
+
+    def is_over() -> bool:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait(is_over, seconds=120)
+
+
+def test_a_killed_worker_of_two_costs_no_trial(tmp_path: Path, record_property: Any) -> None:
+    process = start(tmp_path, 2)
+    wait(lambda: len(workers(process)) == 2 and len(finished(tmp_path)) >= 1, process, seconds=300)
+    os.kill(workers(process)[0], signal.SIGKILL)
+    status, _, told = finish(process, 600)
+    assert status == 0, told
+    assert "a worker was killed: another one takes up its run" in told
+    assert [len(each.trials) for each in whole(tmp_path).settings] == [4, 4]
+    assert len(finished(tmp_path)) == RUNS
+    count(record_property, "processes of a search killed")
+
+
+def test_a_stopped_search_records_its_runs_and_resumes(tmp_path: Path) -> None:
+    process = start(tmp_path, 2)
+    wait(lambda: len(finished(tmp_path)) >= 1, process, seconds=300)
+    os.kill(process.pid, signal.SIGTERM)
+    status, out, told = finish(process)
+    assert status == 128 + signal.SIGTERM, told
+    assert "stopped; the same command runs what is left" in out
+    assert whole(tmp_path).budget == 4
+    status, _, told = finish(start(tmp_path, 2), 600)
+    assert status == 0, told
+    assert len(finished(tmp_path)) == RUNS
