@@ -134,7 +134,8 @@ def make_plan(arguments: Sequence[str]) -> Plan:
     given = OverridesParser.create().parse_overrides(list(arguments))
     _check_given(given)
     late = [each for each in given if _is_of_a_technique(each) or each.key_or_group.startswith("space.")]
-    lines = [_line(each) for each in given if each.key_or_group != "regularizer" and each not in late]
+    # Elsewhere `seeds` is a group, of which Hydra would look for the option.
+    lines = [_line(each) for each in given if each.key_or_group not in {"regularizer", "seeds"} and each not in late]
     base = compose_raw(lines, "tune")
     settings: dict[str, Setting] = {}
     used: set[str] = set()
@@ -148,7 +149,7 @@ def make_plan(arguments: Sequence[str]) -> Plan:
             raise ValueError(f"{each.input_line}: no setting has {_technique(each)}; add it to regularizer=…")
     ordered = sorted(settings.values(), key=lambda each: each.name != "none")
     config = ordered[0].confirming_config({}, 0)
-    protocol = _protocol(base)
+    protocol = _protocol(base, {each.key_or_group: each.value() for each in given if each.key_or_group == "seeds"})
     plan = Plan(
         study=config["study"],
         folder=Path(str(OmegaConf.select(base, "hydra.sweep.dir"))),
@@ -190,9 +191,9 @@ def _check(plan: Plan, config: Mapping[str, Any]) -> None:
         )
 
 
-def _protocol(base: DictConfig) -> Protocol:
-    own = OmegaConf.to_container(OmegaConf.masked_copy(base, [each for each in _OWN if each != "space"]), resolve=True)
-    return Protocol(**check_call(Protocol, {str(key): value for key, value in dict(own).items()}, "", {}))  # type: ignore[arg-type]  # a mapping, as the root is
+def _protocol(base: DictConfig, given: Mapping[str, Any]) -> Protocol:
+    composed = {each.name: base[each.name] for each in fields(Protocol)}
+    return Protocol(**check_call(Protocol, {**composed, **given}, "", {}))
 
 
 def _chosen_regularizers(given: Sequence[Override], base: DictConfig) -> list[str]:

@@ -92,9 +92,7 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         training = _training(study, rows)
         ended = _ended_without_results(study.unfinished, rows)
         families.append(
-            Comparison(
-                title, chosen, tuple(labels), rows, part, where, margin, training, ended, _search_sd(study)
-            )
+            Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, ended, _search_sd(study))
         )
     return families
 
