@@ -83,8 +83,9 @@ lock: $(STAMP) ## update requirements.lock to the newest compatible versions
 methods: $(STAMP) ## write docs/methods.md from the method cards
 	$(BIN)/python -m tools.methods docs/methods.md
 
-simulations: $(STAMP) ## draw the tables of docs/statistics.md again, with fixed seeds: some minutes
+simulations: $(STAMP) ## draw the tables of docs/statistics.md and docs/tuning.md again, with fixed seeds: some minutes
 	$(BIN)/python -m tools.simulations docs/statistics.md
+	$(BIN)/python -m tools.simulations.tuned docs/tuning.md
 
 known-code: $(STAMP) ## write the fingerprints of RegBench's own code, after a change that leaves all numbers as they are
 	$(BIN)/python -m tools.known_code

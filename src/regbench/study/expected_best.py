@@ -60,7 +60,9 @@ def expected_best(scores: Sequence[float], higher_is_better: bool = True) -> Exp
     return ExpectedBest(-mean, sd, -high, -low)
 
 
-def choice_sd(scores: Sequence[float], values: Sequence[float], higher_is_better: bool = True) -> float:
+def choice_sd(
+    scores: Sequence[float] | np.ndarray, values: Sequence[float] | np.ndarray, higher_is_better: bool = True
+) -> float:
     """Return how much a value of the best trial varies from search to search, by the bootstrap over the trials.
 
     Args:
