@@ -43,7 +43,7 @@ RECIPES = {
     "r2_rate": R1._replace(
         epochs=15, lr=1e-3, settings=["none", "dropout", "weight_decay", "batchnorm"], seeds=3
     ),
-    "r2_hidden_dropout": R1._replace(settings=["dropout"], seeds=2),
+    "r2_hidden_dropout": R1._replace(settings=["dropout"], seeds=3),
     "r4_lenet5_mnist": Recipe(
         "mnist", RELU_ON_32, 61_706, 10, 1e-3, ["none", "weight_decay", "batchnorm"], 5, True
     ),
