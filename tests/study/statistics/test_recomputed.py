@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 TABLES = sorted((ROOT / "docs").glob("*/*/comparison.csv"))
 
 
-def differences(folder: Path) -> pd.DataFrame:
-    """The paired differences of a study with one family, seeds by settings."""
+def differences(folder: Path) -> tuple[pd.DataFrame, int]:
+    """The paired differences of a study with one family, seeds by settings, and how often it was looked at."""
     runs = pd.read_csv(folder / "results.csv")
     runs = runs[runs["status"] == "finished"]
     table = pd.read_csv(folder / "comparison.csv", dtype={"label": str})
@@ -22,7 +22,8 @@ def differences(folder: Path) -> pd.DataFrame:
     # Where one setting was trained at several rates, the rates are what is compared.
     named = runs["label"] if baseline in set(runs["label"]) else runs["config/optimizer.lr"].map("{:g}".format)
     values = runs.assign(label=named).pivot_table(index="seed", columns="label", values="test/acc")
-    return values.drop(columns=baseline).sub(values[baseline], axis=0)
+    looks = len(str(runs["stages"].iloc[0]).split(",")) if "stages" in runs else 1
+    return values.drop(columns=baseline).sub(values[baseline], axis=0), looks
 
 
 def test_there_are_tables() -> None:
@@ -35,11 +36,14 @@ def test_a_committed_table_is_what_statsmodels_computes(path: Path) -> None:
     compared = table[table["difference"].notna()].set_index("label")
     if compared.empty:
         return
-    found = differences(path.parent)
-    tests = {label: DescrStatsW(found[label].dropna().to_numpy()) for label in compared.index}
-    m = len(tests)
+    found, looks = differences(path.parent)
+    # In stages a setting is judged by the seeds of the stage that decided it: the first ones.
+    seeds = {label: found[label].dropna().to_numpy()[: int(row["pairs"])] for label, row in compared.iterrows()}
+    tests = {label: DescrStatsW(values) for label, values in seeds.items()}
+    m = len(tests) * looks
     raw = [each.ttest_mean(0)[1] for each in tests.values()]
-    adjusted = multipletests(raw, method="bonferroni")[1]
+    # Each look is a test of its own; those that are not shown have p-values of at most 1.
+    adjusted = multipletests([*raw, *[1.0] * (m - len(raw))], method="bonferroni")[1][: len(raw)]
     for (label, each), p, p_adjusted in zip(tests.items(), raw, adjusted, strict=True):
         row = compared.loc[label]
         low, high = each.tconfint_mean(alpha=0.05 / m)
