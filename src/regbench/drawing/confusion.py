@@ -24,7 +24,7 @@ def row_shares(counts: Array) -> Array:
 
 
 def confusion_matrix(counts: Array, classes: Sequence[str], title: str) -> Figure:
-    """Draw the percent of each class's images by answer: right ones blue, wrong ones red, on a scale of their own.
+    """Draw the percent of each class's images by answer: right ones blue, wrong ones orange, on a scale of their own.
 
     The cells are more or less transparent, so that the matrix reads on white and on black paper. Call it within
     `figure_style`, and render it there.

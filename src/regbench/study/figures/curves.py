@@ -97,7 +97,8 @@ def advantage_plot(
         )
         caption = (
             f"Difference from {baseline} in {SPLITS[split]} {KINDS[kind].words} after each epoch, on the same seeds"
-            f"{stopping} The band is a 95 % interval for all settings at that epoch. {leader_sentence(frame, baseline)}"
+            f"{stopping} The band is a 95 % interval for all settings at that epoch; the verdicts "
+            f"rest on the test accuracy of the chosen checkpoints. {leader_sentence(frame, baseline)}"
         )
         return render(name, caption, figure)
 

@@ -100,7 +100,8 @@ def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) 
         axes.set_title("Generalization gap")
         caption = (
             "Test accuracy (full mark) and training accuracy (hollow mark), both of the chosen checkpoint in "
-            "evaluation mode; ticks are single runs. Between them lies the generalization gap."
+            "evaluation mode; ticks are single runs. Between them lies the generalization gap. A small gap is no merit "
+            "where the test accuracy is lower, too."
         )
         return render(name, caption, figure)
 

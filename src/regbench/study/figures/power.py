@@ -58,7 +58,8 @@ def power_plot(
             f"How likely a study with so many seeds finds a setting better or worse than {shorten(baseline, 30)} if it "
             f"truly differs by the margin of {100 * margin:g} points. The band is what the uncertain spread of few "
             "seeds leaves open (80 % interval of the standard deviation); the dot is this study, the line across is "
-            "80 %. Dotted: the same if the difference just observed were the true one, which it never quite is."
+            "80 %. Dotted: the same if the difference just observed were the true one, which it never quite is. "
+            "Low power does not weaken a verdict that was reached: it says how easily such a study would have missed it."
         )
         return render(name, caption, figure)
 

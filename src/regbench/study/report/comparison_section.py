@@ -65,13 +65,15 @@ def settings_table(
         rows.append(row)
     note = (
         "Mean ± one standard deviation over n seeds; accuracies, gap and calibration error in percent. "
-        "A heading sorts by its column."
+        "A heading sorts by its column. Seconds hold whatever else the machine was doing, so they compare no settings."
     )
     if differences:
         note += (
-            " Differences are in points; their intervals hold with 95 % for all settings of this table together, the "
+            " Differences are in points, over the seeds that both settings share, so they may not be the difference of "
+            "the columns; their intervals hold with 95 % for all settings of this table together, the "
             "first on this test set, the second on new images. "
-            "“Beats baseline” is the share of seeds on which the setting is ahead. Equivalent means that the interval "
+            "“Beats baseline” is the share of seeds on which the setting is ahead, a tie "
+            "counted half. Equivalent means that the interval "
             f"lies inside ±{100 * comparison.margin:g} points."
         )
     return Table(comparison.title, heads, rows, note, sortable=True)
@@ -195,7 +197,7 @@ def prediction_blocks(
         Block("Most confused classes", tables=[_pairs_table(shown, class_names, styles)]),
         Block(
             "Confusion matrices",
-            ["All runs of a setting together; right answers are blue, wrong ones red, · is under half a percent."],
+            ["All runs of a setting together; right answers are blue, wrong ones orange, · is under half a percent."],
             figures=[
                 confusion_figure(names("confusion", label), each.confusion, class_names, label)
                 for label, each in shown.items()

@@ -205,10 +205,11 @@ def _lead(study: Study, families: Sequence[Comparison]) -> str:
     if runs.empty:
         return "No run is finished yet."
     settings = len({label for each in families for label in each.labels})
-    seeds = runs["seed"].nunique()
+    seeds = [rows["seed"].nunique() for each in families for _, rows in each.runs.groupby("label")]
+    counted = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
     parts = [
         f"{len(runs)} finished runs: {settings} setting{'s' if settings > 1 else ''}, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}"
+        f"{counted} seed{'s' if max(seeds) > 1 else ''} each"
     ]
     parts += [", ".join(sorted(map(str, runs[key].dropna().unique()))) for key in ("dataset", "model", "optimizer")]
     epochs = sorted(int(each) for each in runs["epochs"].dropna().unique())

@@ -50,7 +50,8 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
         error = 100 * binomial_error(accuracy, size)
         notes.append(
             f"All settings are scored on the same {size:,} test images, which measure an accuracy of "
-            f"{100 * accuracy:.1f} % with a standard error of {error:.2f} points."
+            f"{100 * accuracy:.1f} % with a standard error of {error:.2f} points. Differences on the same images are "
+            "surer: “on new images” says how sure."
         )
     return Verdicts(title, listed, notes)
 
@@ -66,21 +67,24 @@ def glossary(margins: Sequence[float]) -> Section:
         "setting": "The techniques that are on, with their strengths. The baseline is the setting without any.",
         "seed": "The number from which initial weights, the split into training and validation images, the order of "
         "batches and random layers are drawn. Another seed is another repetition.",
-        "paired": "Runs with the same seed share all of that, so settings are compared seed by seed: luck that both "
-        "share cancels.",
+        "paired": "Runs with the same seed share initial weights, split and order of batches, so settings are compared "
+        "seed by seed: luck that both share cancels.",
+        "stage": "A look at the study that was planned beforehand, say after 5, 10, 20 or 40 seeds. A setting gets no "
+        "more seeds once it is decided.",
         "interval": "The differences that the runs are compatible with. Simultaneous 95 % means: in 95 of 100 studies "
         "like this one, all intervals of the table hold the true differences.",
-        "adjusted p": "The p-value of the t-test times the number of settings. Below 0.05 exactly where the interval "
-        "excludes 0.",
+        "adjusted p": "The p-value of the t-test times the number of settings that are compared with the baseline, and "
+        "times the number of stages where there are several; at most 1. Below 0.05 exactly where the interval excludes "
+        "0. It has no part in “equivalent”.",
         "margin": f"The smallest difference worth knowing, {shown} here.",
         "better, worse": "The interval excludes 0. By less than the margin: it also lies inside ±margin.",
         "equivalent": "The interval holds 0 and lies inside ±margin: whatever the difference is, it is too small to "
-        "matter.",
+        "matter, with this budget on this test set.",
         "undecided": "The interval holds 0 and leaves the margin: more seeds are needed. That does not mean that there "
         "is no difference. Leaning: 0 lies in the interval's outer quarter.",
         "on this test set": "The interval for new seeds and the same test images.",
-        "on new images": "The interval for new seeds and as many new test images of the same kind; it is wider, since "
-        "a test set is a sample, too.",
+        "on new images": "The interval for new seeds and as many new test images of the same kind; it is "
+        "a little or much wider, since a test set is a sample, too.",
         "power": "The probability that a study of so many seeds finds a true difference of that size.",
         "gap": "Training minus test accuracy, of the same weights.",
         "calibration error": "How far a network's confidence is from its share of right answers, on average.",

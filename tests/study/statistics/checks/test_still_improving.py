@@ -32,7 +32,7 @@ def test_runs_that_were_best_at_the_last_epoch_were_still_improving() -> None:
     assert (found.runs, found.at_last, found.share) == (5, 5, 1.0)
     assert found.sentence == (
         "5 of 5 runs of dropout were best at the last epoch: they were still improving, so the budget of 20 epochs "
-        "decides."
+        "decides: more may change the verdict."
     )
 
 

@@ -108,5 +108,7 @@ def _describe(label: str, best: list[int], epochs: int, falls: bool) -> Improvin
         )
     else:
         pronoun = "it was" if count == 1 else "they were"
-        text += f"{pronoun} {sure}still improving, so the budget of {epochs:,} epochs decides."
+        text += (
+            f"{pronoun} {sure}still improving, so the budget of {epochs:,} epochs decides: more may change the verdict."
+        )
     return Improving(label, runs, at_last, late, window, epochs, text)
