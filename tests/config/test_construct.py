@@ -62,7 +62,7 @@ def test_a_node_becomes_its_object() -> None:
         (dropout(q=1), r"^r\.d\.q: no such key; expected p, layers$"),
         ({"_target_": f"{__name__}.Scaling"}, r"^r\.d\.factor: missing$"),
         (dropout(p="half"), r"^r\.d\.p: expected a number in \[0, 1\); received 'half'$"),
-        (dropout(layers="conv"), r"^r\.d\.layers: expected 'dense' or 'all'; received 'conv'$"),
+        (dropout(layers="conv"), r"^r\.d\.layers: expected 'dense', 'all' or 'f6'; received 'conv'$"),
         (dropout(p=1.5), r"^r\.d\.p: expected a number in \[0, 1\); received 1.5$"),
         (dropout(_target_="regbench.regularizers.dropout.Dropuot"), r"^r\.d\._target_: '.*Dropuot' cannot be imported"),
         (dropout(_target_="nowhere.Dropout"), r"^r\.d\._target_: 'nowhere.Dropout' cannot be imported"),

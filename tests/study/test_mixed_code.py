@@ -83,11 +83,11 @@ def test_an_edited_class_of_regbench_is_told_from_the_known_one(study: Path) -> 
     assert set(load(study).runs["label"]) == {"none", "dropout [code cccccccccccc]", "dropout [code known]"}
 
 
-def test_a_technique_that_is_switched_off_is_no_baseline_where_its_codes_differ(tmp_path: Path) -> None:
+def test_a_technique_of_ones_own_at_zero_is_no_baseline_and_its_codes_are_told_apart(tmp_path: Path) -> None:
     study = write_study(tmp_path / "off", {"none": 0.89, "dropout p=0": 0.89}, range(4), epochs=2)
     set_code(study, "dropout", range(2), {"mine.Own": "aaaaaaaaaaaa"})
     set_code(study, "dropout", range(2, 4), {"mine.Own": "bbbbbbbbbbbb"})
-    assert set(load(study).runs["label"]) == {"none", "none [code aaaaaaaaaaaa]", "none [code bbbbbbbbbbbb]"}
+    assert set(load(study).runs["label"]) == {"none", "dropout [code aaaaaaaaaaaa]", "dropout [code bbbbbbbbbbbb]"}
 
 
 def test_a_model_of_two_codes_makes_two_families_that_are_not_compared(study: Path, tmp_path: Path) -> None:

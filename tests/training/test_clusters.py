@@ -49,9 +49,7 @@ def test_a_fresh_run_under_slurm_starts_from_no_other_runs_checkpoint(
     for name, value in {**SLURM, "SLURM_NTASKS": tasks}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning has it where it is imported in task 1
-    for place in (".", "run", "run/checkpoints"):
-        Path(place).mkdir(parents=True, exist_ok=True)
-        shutil.copy("other/checkpoints/last.ckpt", Path(place) / "hpc_ckpt_1.ckpt")
+    shutil.copy("other/checkpoints/last.ckpt", "hpc_ckpt_1.ckpt")
     handlers = Handlers()
 
     found = run(Path("run"), config, [], callbacks=[handlers])

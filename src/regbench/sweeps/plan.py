@@ -178,8 +178,8 @@ def _planned_runs(config: DictConfig, design: Design | None) -> tuple[Specs, Spe
 def _specs(config: DictConfig, loader: ConfigLoader, jobs: list[list[str]]) -> Specs:
     specs: Specs = {}
     for job in jobs:
-        composed = load_job(loader, config, job)
         with _refusing():
+            composed = load_job(loader, config, job)
             _check(composed, job)
         name = str(composed.hydra.sweep.subdir)
         specs[name] = RunSpec(to_plain(composed)) if composed.get("force") is True else None
@@ -220,7 +220,5 @@ def _refusing() -> Iterator[None]:
     """End the program in one line where a value is wrong: an exception of a callback would become a warning."""
     try:
         yield
-    except OmegaConfBaseException:  # some are ValueErrors, too; Hydra meets them next, and they are described there
-        raise
     except ValueError as error:
         sys.exit(f"error: {describe_error(error)}")

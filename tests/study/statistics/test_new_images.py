@@ -108,12 +108,6 @@ def test_without_whole_predictions_of_the_same_images_nothing_is_said(
     assert (found["batchnorm"] is None) == (label == "none" or damage == "read from a CSV")
 
 
-def test_a_setting_of_another_test_set_is_not_compared(tmp_path: Path) -> None:
-    write_study(tmp_path / "study", {"none": 0.89}, test_size=200)
-    comparison = read(write_study(tmp_path / "study", {"dropout": 0.88}, test_size=300))
-    assert differences_by_image(comparison) == {"dropout": None}
-
-
 def test_without_a_baseline_there_is_nothing_to_compare(comparison: Comparison) -> None:
     assert differences_by_image(replace(comparison, baseline=None)) == {}
 

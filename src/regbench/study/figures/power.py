@@ -59,7 +59,7 @@ def power_plot(
             f"truly differs by the margin of {100 * margin:g} points. The band is what the uncertain spread of few "
             "seeds leaves open (80 % interval of the standard deviation); the dot is this study, the line across is "
             "80 %. Dotted: the same if the difference just observed were the true one, which it never quite is. "
-            "Low power does not weaken a verdict that was reached: it says how easily such a study would have missed it."
+            "Low power does not weaken a verdict that was reached: such a study could as well have missed it."
         )
         return render(name, caption, figure)
 
