@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from regbench.storage.code import told_apart
-from regbench.storage.results import DamagedError, RunResults, read_results
+from regbench.storage.results import DamagedError, read_results
 from regbench.storage.schema import (
     CONFIG,
     FINISHED,
@@ -20,8 +19,6 @@ from regbench.storage.schema import (
     RESULTS,
     SWEEP,
     TUNING,
-    label_of,
-    read_run_path,
 )
 from regbench.storage.study_folder import Plan, find_runs, read_plan
 from regbench.storage.tuning import Tuning, read_tuning
@@ -29,12 +26,11 @@ from regbench.study import run_folders, run_tables
 from regbench.study.contradictions import MismatchError
 from regbench.study.copies import LABELS, LOGITS, contradicting
 from regbench.study.margins import MARGIN, margins
+from regbench.study.rows import place_below, run_row, unfinished_row
 from regbench.study.run_tables import COLUMNS, DATA, HISTORY_COLUMNS, UNFINISHED_COLUMNS
 from regbench.study.settings import (
-    CODES,
     drop_constant_values,
     drop_known_code,
-    flatten,
     label_settings,
     unflatten,
 )
@@ -140,7 +136,7 @@ class _Found:
                 self.tunings[place] = read_tuning(place)
             except DamagedError as error:
                 self.tunings[place] = None
-                self.unfinished.append(_unfinished(place / TUNING, place, "damaged", str(error), None))
+                self.unfinished.append(unfinished_row(place / TUNING, place, "damaged", str(error), None))
         return self.tunings[place]
 
     def is_new(self, row: dict[str, Any]) -> bool:
@@ -226,9 +222,9 @@ def _read_folders(path: Path, found: _Found) -> None:
             if results is not None and results.status == FINISHED:
                 run = run_folders.read_run(folder, results)
                 verified = verifier.check(run)
-                found.described[str(folder)] = _unfinished(folder, path, "mismatch", "", results)
+                found.described[str(folder)] = unfinished_row(folder, path, "mismatch", "", results)
                 names.append(_add_run(run, path, found, verified))
-                found.unverified += [] if verified else [_place(folder, path)]
+                found.unverified += [] if verified else [place_below(folder, path)]
                 continue
             status = "running" if results is None else results.status
             reason = (results.error if results else None) or _REASONS[status]
@@ -237,7 +233,7 @@ def _read_folders(path: Path, found: _Found) -> None:
         except DamagedError as error:
             results, reason = None, str(error)
         status = "interrupted" if status == "running" else status
-        found.unfinished.append(_unfinished(folder, path, status, reason, results))
+        found.unfinished.append(unfinished_row(folder, path, status, reason, results))
     if folders != [path]:
         verifier.remember()
     for sweep in sweeps:
@@ -245,13 +241,13 @@ def _read_folders(path: Path, found: _Found) -> None:
             plan = read_plan(sweep)
         except DamagedError as error:
             reason = f"{error}; rebuilt from the run folders, so runs that had not started are not known"
-            found.unfinished.append(_unfinished(sweep, path, "rebuilt", reason, None))
+            found.unfinished.append(unfinished_row(sweep, path, "rebuilt", reason, None))
             continue
         found.commands += [command for command in plan.commands if command not in found.commands]
         _tell_design(found.rows, sweep.parent, plan)
         for folder in (sweep.parent / name for name in plan.runs):
             if not (folder / RESULTS).exists() and not (folder / CONFIG).exists():
-                found.unfinished.append(_unfinished(folder, path, "missing", _REASONS["missing"], None))
+                found.unfinished.append(unfinished_row(folder, path, "missing", _REASONS["missing"], None))
     distinct = set(names)
     found.names.append(names[0] if len(distinct) == 1 else path.resolve().name)
 
@@ -270,20 +266,7 @@ def _add_run(run: run_folders.Run, path: Path, found: _Found, verified: Verified
     """Add a finished run's row and history; return its study's name."""
     results, config = run.results, run.stored.config
     study = results.study or path.resolve().name
-    values = results.model_dump(exclude={"metrics", "seconds", "provenance"})
-    row = {name: values[name] for name in COLUMNS if name in values} | {"study": study, "folder": str(run.folder)}
-    row |= {name: row[name] or label_of(config.get(name)) for name in ("dataset", "model", "optimizer", "scheduler")}
-    recorded = results.provenance.get("code")
-    code = told_apart(config, run.stored.code, recorded if isinstance(recorded, dict) else {})
-    row |= dict(zip(CODES, code, strict=True))
-    row |= {name: results.metrics.get(name) for name in METRICS}
-    row |= {f"seconds/{part}": value for part, value in results.seconds}
-    row[DATA] = str(results.provenance.get("dataset_sha256") or "")[:12] or None
-    row |= {LOGITS: verified.logits, LABELS: verified.labels} if verified else {}
-    if results.inert:
-        row[run_tables.INERT] = "+".join(results.inert)
-    row |= {f"config/{key}": value for key, value in flatten(config)}
-    row[MARGIN] = row.get("config/dataset.margin")
+    row = run_row(run, study, verified)
     if (tuning := found.tuning_of(run.folder.absolute().parents[2])) is not None:
         row[run_tables.TUNED] = " ".join(tuning.searched)
     if found.is_new(row):
@@ -298,26 +281,6 @@ def _add_run(run: run_folders.Run, path: Path, found: _Found, verified: Verified
         if run.folder == path and run.stored.overrides:
             found.commands.append(f"python train.py {shlex.join(run.stored.overrides)}")
     return study
-
-
-def _unfinished(folder: Path, path: Path, status: str, reason: str, results: RunResults | None) -> dict[str, Any]:
-    """Describe a run without results by its folder's name, or better by what its results.json says."""
-    place = read_run_path(folder.resolve())
-    row = {name: getattr(results, name, None) for name in ("dataset", "model", "setting", "config_hash", "seed")}
-    if place is not None:
-        row = place._asdict() | {name: value for name, value in row.items() if value is not None}
-    study = (results.study if results else None) or path.resolve().name
-    return row | {
-        "study": study,
-        "folder": _place(folder, path),
-        "status": status,
-        "reason": " ".join(str(reason).split()),
-    }
-
-
-def _place(folder: Path, path: Path) -> str:
-    """Return a run's place below the folder that was asked for."""
-    return folder.name if folder == path else folder.relative_to(path).as_posix()
 
 
 def _read_table(path: Path, found: _Found) -> None:
