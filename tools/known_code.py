@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from regbench.config.fingerprint import ENGINE, KNOWN_CODE, LISTED_MODULES, code_of, known_code
-from regbench.config.moved import stable_target
 from regbench.config.source_code import Definition, is_class_or_function, locate, read_module
 from regbench.storage.files import write_text
+from regbench.storage.moved import stable_target
 
 _SOURCES = Path(__file__).parents[1] / "src"
 

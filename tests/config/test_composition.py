@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from regbench.config import compose
 from regbench.config.composing import check_choices
-from regbench.config.identity import config_hash, identity, run_name, setting_name
+from regbench.config.identity import config_hash, run_name, setting_name
+from regbench.storage.identity import identity
 
 Composed = Callable[..., dict[str, Any]]
 

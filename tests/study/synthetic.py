@@ -1,7 +1,6 @@
 """Study folders as the experiment leaves them, without training: small, seeded, true to the run folder's contract."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import yaml
 
 from regbench.drawing.reliability import bin_by_confidence, calibration_error
+from regbench.storage.identity import hash_of
 from regbench.study import Study
 from regbench.study.comparisons import Comparison, comparisons
 from regbench.study.statistics import Difference, compare
@@ -118,8 +118,7 @@ def write_run(
     for key, value in (overrides or {}).items():
         _set(config, key, value)
     name = "+".join(sorted(config["regularizer"])) or "none"
-    identity = {key: value for key, value in config.items() if key not in {"seed", "study", "track_test"}}
-    config_hash = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
+    config_hash = hash_of(config, {})
     folder = study / f"{config['dataset']['name']}-{config['model']['name']}" / f"{name}-{config_hash}" / f"seed{seed}"
     if status == "missing":
         return folder

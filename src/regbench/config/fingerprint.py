@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from regbench.config.code_digest import canonical, digest
-from regbench.config.moved import current_target, stable_target
 from regbench.config.source_code import (
     Definition,
     Installed,
@@ -27,6 +26,7 @@ from regbench.config.source_code import (
     statements_of,
 )
 from regbench.storage.code import CORE, targets
+from regbench.storage.moved import current_target, stable_target
 
 KNOWN_CODE = Path(__file__).with_name("known_code.json")
 # What trains and scores every run, whatever its configuration names.

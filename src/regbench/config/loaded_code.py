@@ -12,9 +12,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from regbench.config.fingerprint import code_of
-from regbench.config.moved import current_target
 from regbench.config.source_code import OWN, Definition, locate, read_source
 from regbench.storage.code import targets
+from regbench.storage.moved import current_target
 
 _FIXED = (bool, int, float, str, tuple, type(None))
 

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from regbench.config.moved import current_target
+from regbench.storage.moved import current_target
 from regbench.validation import annotations, check_value
 
 T = TypeVar("T")

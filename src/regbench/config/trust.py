@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from regbench.config.moved import current_target
+from regbench.storage.moved import current_target
 
 # Modules whose classes do nothing but what a run is made of. Python's own way to a name is not asked before this.
 _MODULES = frozenset(

@@ -18,8 +18,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from regbench.config.fingerprint import counted_code
-from regbench.config.identity import identity
 from regbench.search.plan import Plan, Setting
+from regbench.storage.identity import identity
 from regbench.storage.schema import SEARCH
 from regbench.study.settings import flatten
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from regbench.storage.identity import hash_of
 from regbench.storage.results import DamagedError
 from regbench.storage.schema import CONFIG, HISTORY, RESULTS
 from regbench.study.run_folders import Run
@@ -28,6 +29,7 @@ def check_possible(run: Run) -> None:
         MismatchError: They cannot.
     """
     _check_configuration(run)
+    _check_hash(run)
     metrics, trained = run.results.metrics, run.results.epochs_trained
     rows = len(run.history["epoch"])
     if trained is not None and trained != rows:
@@ -59,6 +61,15 @@ def _check_configuration(run: Run) -> None:
         recorded = getattr(results, name)
         if expected is not None and recorded is not None and str(recorded) != str(expected):
             raise MismatchError(f"{RESULTS}: {name} is {recorded}, but {CONFIG} says {expected}")
+
+
+def _check_hash(run: Run) -> None:
+    """Refuse a configuration that is not the one that was trained: it has another hash."""
+    given = hash_of(run.stored.config, run.stored.code)
+    if given != run.results.config_hash:
+        raise MismatchError(
+            f"{CONFIG}: gives the hash {given}, but {RESULTS} has config_hash {run.results.config_hash}"
+        )
 
 
 def _check_epoch(run: Run, name: str, column: str) -> None:

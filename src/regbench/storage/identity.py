@@ -1,0 +1,50 @@
+"""What makes two configurations the same run: the part of them that decides its numbers. Imports no torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from regbench.storage.moved import stable_target
+
+_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "force", "keep")
+# flip reaches the numbers by augmentation's own key alone, and the margin only judges them.
+_NOT_IDENTITY_OF_DATASET = ("root", "flip", "margin")
+# Their YAMLs once had a key without effect; it stays in the hash, so that stored runs are still found.
+_PARTIAL = {"_partial_": True}
+
+
+def hash_of(config: Mapping[str, Any], code: Mapping[str, str]) -> str:
+    """Return six hexadecimal digits that tell runs apart, seeds and places of files left out.
+
+    Args:
+        config: The composed configuration.
+        code: What counts of the code that it names.
+    """
+    described = identity(config) | ({"code": dict(code)} if code else {})
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration that decides a run's numbers, but for the seed and the code."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    if isinstance(dataset := kept.get("dataset"), Mapping):
+        kept["dataset"] = {key: value for key, value in dataset.items() if key not in _NOT_IDENTITY_OF_DATASET}
+    for group in ("optimizer", "scheduler"):
+        if isinstance(node := kept.get(group), Mapping):
+            kept[group] = {**node, **_PARTIAL}
+    return {str(key): _canonical(value) for key, value in kept.items()}
+
+
+def _canonical(value: Any) -> Any:
+    """Write equal numbers alike (0 and 0.0), and a class by the same path wherever it was moved to."""
+    if isinstance(value, Mapping):
+        return {
+            str(key): stable_target(each) if key == "_target_" and isinstance(each, str) else _canonical(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_canonical(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
