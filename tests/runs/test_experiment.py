@@ -16,8 +16,9 @@ from regbench.runs.evaluation import predict_splits, score_splits
 from regbench.runs.loading import load_run
 from regbench.runs.parts import build
 from regbench.runs.run import run
+from regbench.storage.configs import read_config
 from regbench.storage.files import write_json
-from regbench.storage.results import is_finished, read_config, read_results
+from regbench.storage.results import is_finished, read_results
 from regbench.storage.schema import HISTORY, METRICS
 from regbench.training.history import DivergedError
 
@@ -130,6 +131,16 @@ def test_a_finished_run_is_returned_and_not_trained_again(
     assert results.reused
     assert results.model_copy(update={"reused": False}) == read_results(folder)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_lean_run_is_the_same_run_and_keeps_its_results_alone(composed: Composed, tmp_path: Path) -> None:
+    whole, lean = run(tmp_path / "whole", composed()), run(tmp_path / "lean", composed("keep=results"))
+    assert (lean.metrics, lean.config_hash) == (whole.metrics, whole.config_hash)
+    kept = {path.relative_to(tmp_path / "lean").as_posix() for path in (tmp_path / "lean").rglob("*")}
+    assert kept - {".lock"} == {"config.yaml", "history.csv", "predictions.npz", "results.json"}
+    assert run(tmp_path / "lean", composed("keep=results")).reused
+    with pytest.raises(ValueError, match=r"lean: its weights were not kept \(keep=results\); keep=all force=true"):
+        load_run(tmp_path / "lean")
 
 
 @pytest.mark.parametrize(("split_seed", "used"), [("null", 4), ("1", 1)])

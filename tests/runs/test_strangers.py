@@ -15,7 +15,8 @@ from regbench.cli import app
 from regbench.config.identity import config_hash
 from regbench.config.trust import check_targets
 from regbench.runs.run import run
-from regbench.storage.results import DamagedError, read_config, read_results, write_results
+from regbench.storage.configs import read_config
+from regbench.storage.results import DamagedError, read_results, write_results
 
 EVIL = "from pathlib import Path\nPath({ran!r}).touch()\n\n\nclass Net:\n    pass\n"
 

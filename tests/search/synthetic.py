@@ -14,7 +14,8 @@ from regbench.search import worker
 from regbench.search.command import save
 from regbench.search.plan import Plan, make_plan
 from regbench.search.schedule import Schedule
-from regbench.storage.results import RunResults, is_finished, write_config, write_results
+from regbench.storage.configs import write_config
+from regbench.storage.results import RunResults, is_finished, write_results
 from regbench.storage.schema import METRICS
 from regbench.storage.tuning import Tuning
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from regbench.storage.configs import read_config
 from regbench.storage.files import read_bytes, replace_file, write_json, write_text
 from regbench.storage.lock import hold
-from regbench.storage.results import DamagedError, is_finished, read_config, read_results
+from regbench.storage.results import DamagedError, is_finished, read_results
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from regbench.config.identity import config_hash, setting_name
 from regbench.runs.spec import RunSpec
 from regbench.storage.code import NOT_RECORDED
+from regbench.storage.configs import StoredConfig, read_config
 from regbench.storage.lock import hold
-from regbench.storage.results import DamagedError, RunResults, StoredConfig, clear_run, read_config, read_results
+from regbench.storage.results import DamagedError, RunResults, clear_run, read_results
 from regbench.storage.schema import CHECKPOINTS, CONFIG, FINISHED, TENSORBOARD
 from regbench.storage.study_folder import find_runs
 

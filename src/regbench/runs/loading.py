@@ -15,7 +15,8 @@ from regbench.config.trust import check_targets
 from regbench.data import ImageData
 from regbench.runs.claiming import differing_code
 from regbench.runs.parts import build
-from regbench.storage.results import DamagedError, RunResults, read_config, read_results
+from regbench.storage.configs import read_config
+from regbench.storage.results import DamagedError, RunResults, read_results
 from regbench.storage.schema import CONFIG, FINISHED, RESULTS, WEIGHTS
 from regbench.training.weights import load_weights
 
@@ -53,6 +54,8 @@ def load_run(folder: str | PathLike[str], trust: Collection[str] = ()) -> Traine
     except DamagedError as error:
         raise ValueError(f"{folder}: expected the folder of a finished run; damaged: {error}") from error
     path, config = folder / CONFIG, stored.config
+    if config.get("keep") == "results" and not (folder / WEIGHTS).exists():
+        raise ValueError(f"{folder}: its weights were not kept (keep=results); keep=all force=true trains it again")
     try:
         check_targets(config, trust)
     except ValueError as error:

@@ -65,6 +65,7 @@ def _build(
     callbacks: dict[str, Any],
     histograms: bool,
     force: bool = False,  # noqa: ARG001 (decides before anything is built)
+    keep: Literal["all", "results"] = "all",  # noqa: ARG001 (decides when the run is finished)
 ) -> Parts:
     """Build a run; the arguments are the keys of `configs/train.yaml`, and no others."""
     if compile and not has_compiler():

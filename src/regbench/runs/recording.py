@@ -12,9 +12,10 @@ from regbench.runs.claiming import finished_run, other_code_beside, refuse_other
 from regbench.runs.provenance import provenance
 from regbench.runs.resuming import Stopwatch
 from regbench.runs.spec import RunSpec
+from regbench.storage.configs import write_config
 from regbench.storage.files import write_text
 from regbench.storage.lock import hold
-from regbench.storage.results import RunResults, clear_outcome, clear_run, write_config, write_results
+from regbench.storage.results import RunResults, clear_outcome, clear_run, clear_weights, write_results
 from regbench.storage.schema import CHECKPOINTS, CONFIG, DIVERGED, ERROR, FAILED, INTERRUPTED, Status
 from regbench.training.checkpoints import PREVIOUS
 from regbench.training.history import DivergedError
@@ -37,17 +38,23 @@ class Record:
 
 
 @contextlib.contextmanager
-def recording(folder: Path, spec: RunSpec) -> Iterator[Record]:
+def recording(folder: Path, spec: RunSpec, *, wait: bool = True) -> Iterator[Record]:
     """Hold a run folder and record in it what is asked for and how it ends.
 
     A finished run comes with its results, and nothing is written, unless `force` clears it first. Else the block trains
     and sets `results`, which are written when it ends; if it raises, `error.txt` and `results.json` say why.
 
+    Args:
+        folder: The run folder.
+        spec: What is asked for.
+        wait: Whether to wait while another process holds the folder.
+
     Raises:
         ValueError: The folder holds another run.
+        regbench.storage.lock.HeldError: Another process holds the folder, and `wait` is false.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with terminable(), hold(folder):
+    with terminable(), hold(folder, wait=wait):
         refuse_other_run(folder, spec)
         if spec.force:
             clear_run(folder)
@@ -64,6 +71,8 @@ def recording(folder: Path, spec: RunSpec) -> Iterator[Record]:
             if record.results is not None:
                 write_results(folder, record.results)
                 (folder / CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
+                if spec.is_lean:
+                    clear_weights(folder)
         except BaseException as error:
             _record_failure(folder, spec, record, error)
             raise

@@ -60,6 +60,7 @@ def run(
     *,
     callbacks: Sequence[pl.Callback] = (),
     show_progress: bool = False,
+    wait: bool = True,
 ) -> RunResults:
     """Train and score what a configuration describes, unless the folder holds its finished run already.
 
@@ -72,17 +73,19 @@ def run(
         callbacks: Further Lightning callbacks, which watch and must not change the training: they are no part of the
             run's identity.
         show_progress: Whether a bar is shown.
+        wait: Whether to wait while another process works on the run.
 
     Returns:
         The content of `results.json`; `reused` tells whether it was there before.
 
     Raises:
         ValueError: The configuration is wrong, or the folder holds another one's run.
+        regbench.storage.lock.HeldError: Another process works on the run, and `wait` is false.
         Exception: Whatever ended the run; `results.json` says how, and `error.txt` why.
     """
     spec = RunSpec(config, overrides)
     spec.check()
-    with recording(folder, spec) as record:
+    with recording(folder, spec, wait=wait) as record:
         if record.results is None:
             parts = build(spec.config)
             check_loaded_code(spec.config)

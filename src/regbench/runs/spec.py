@@ -46,6 +46,11 @@ class RunSpec:
         return self.config.get("force") is True
 
     @property
+    def is_lean(self) -> bool:
+        """Whether a finished run keeps its results alone."""
+        return self.config.get("keep") == "results"
+
+    @property
     def seed(self) -> Any:
         """The seed as it was given."""
         return self.config.get("seed")
@@ -55,6 +60,12 @@ class RunSpec:
         """The seed of the split: the run's own, unless the dataset states one; `None` where it has no such key."""
         dataset = _node(self.config, "dataset")
         return self.seed if dataset.get("split_seed", 0) is None else dataset.get("split_seed")
+
+    def with_seed(self, seed: Any, overrides: Sequence[str]) -> "RunSpec":
+        """Return the specification of another seed; what does not depend on it is not worked out again."""
+        other = RunSpec({**self.config, "seed": seed}, overrides)
+        other.__dict__.update(setting=self.setting, code=self.code, config_hash=self.config_hash)
+        return other
 
     def check(self) -> None:
         """Refuse what composes but makes no sense, or no comparison.

@@ -1,36 +1,69 @@
-"""The run folder's lock: one process works on a run, others wait for it."""
+"""The run folder's lock: one process works on a run. Others wait for it or leave it alone."""
 
 import contextlib
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from regbench.storage.files import read_bytes, write_text
+from regbench.storage.mounts import refuse_mount
+
+# A holder shows that it lives every so many seconds; after three times as many its silence counts as death.
+HEARTBEAT = 20.0
+SILENCE = 3 * HEARTBEAT
 
 _LOCK, _HOLDER = ".lock", ".holder"
+_DEATHS = "deaths "
+
+
+class HeldError(Exception):
+    """Another process works on the run."""
+
+
+class LockError(OSError):
+    """The folder's lock excludes nobody, or seems so."""
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the run folder's lock; while another process has it, print a message and wait.
 
     The operating system frees the lock of a process that died.
+
+    Args:
+        folder: The run folder.
+        wait: Whether to wait.
+
+    Raises:
+        HeldError: Another process has it, and this one does not wait.
+        LockError: Locks exclude nobody there, or a process of another machine seems to work on the run although its
+            lock is free.
     """
+    refuse_mount(folder)
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if not wait:
+            raise HeldError(f"{folder}: {_holder(folder)} works on it") from None
         print(f"waiting for {folder}: {_holder(folder)} works on it", file=sys.stderr)
         lock.acquire()
     try:
-        write_text(folder / _HOLDER, f"process {os.getpid()} on {socket.gethostname()}\n")
-        yield
+        _refuse_fresh_stranger(folder)
+        deaths = count_deaths(folder)
+        described = [f"process {os.getpid()} on {socket.gethostname()}", *([f"{_DEATHS}{deaths}"] if deaths else [])]
+        write_text(folder / _HOLDER, "".join(f"{each}\n" for each in described))
+        try:
+            with _heartbeat(folder / _HOLDER):
+                yield
+        finally:
+            (folder / _HOLDER).unlink(missing_ok=True)
     finally:
-        (folder / _HOLDER).unlink(missing_ok=True)
         lock.release()
 
 
@@ -39,8 +72,73 @@ def is_held(folder: Path) -> bool:
     return (folder / _HOLDER).exists()
 
 
+def is_locked(folder: Path) -> bool:
+    """Tell whether a living process works on the run."""
+    if not is_held(folder):
+        return False
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def count_deaths(folder: Path) -> int:
+    """Return how many processes in a row were killed while they held a folder, which nobody holds now."""
+    try:
+        lines = read_bytes(folder / _HOLDER).decode(errors="replace").splitlines()
+    except OSError:
+        return 0
+    before = next((each.removeprefix(_DEATHS) for each in lines if each.startswith(_DEATHS)), "0")
+    return 1 + (int(before) if before.isdigit() else 0)
+
+
+def forget_deaths(folder: Path) -> None:
+    """Count deaths from now on."""
+    if is_held(folder) and not is_locked(folder):
+        (folder / _HOLDER).unlink(missing_ok=True)
+
+
+def _refuse_fresh_stranger(folder: Path) -> None:
+    """Distrust a free lock beside a holder on another machine that has just been heard of."""
+    holder = folder / _HOLDER
+    name = _holder(folder)
+    if not holder.exists() or name.endswith(f" on {socket.gethostname()}"):
+        return
+    (folder / _LOCK).touch()  # so both times are the file system's own
+    silent = (folder / _LOCK).stat().st_mtime - holder.stat().st_mtime
+    if silent < SILENCE:
+        raise LockError(
+            f"{folder}: its lock is free, but {name} was heard of {max(silent, 0):.0f} s ago; if that one was killed, "
+            f"call again in {SILENCE:.0f} s; if it works, locks exclude no other machine here: use a shared file "
+            "system on which they do, or one machine"
+        )
+
+
+@contextlib.contextmanager
+def _heartbeat(holder: Path) -> Iterator[None]:
+    """Touch the holder's file every so often, so that other machines see that it lives."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT):
+            with contextlib.suppress(OSError):
+                os.utime(holder)
+
+    thread = threading.Thread(target=beat, name="regbench-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def _holder(folder: Path) -> str:
     try:
-        return read_bytes(folder / _HOLDER).decode(errors="replace").strip()
+        text = read_bytes(folder / _HOLDER).decode(errors="replace")
     except OSError:
         return "another process"
+    return (text.splitlines() or ["another process"])[0].strip()

@@ -1,18 +1,15 @@
-"""Typed reading and writing of a run folder's `results.json` and `config.yaml`. Imports no torch."""
+"""Typed reading and writing of a run folder's `results.json`, and clearing the folder. Imports no torch."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from regbench.storage.files import TEMPORARY, read_bytes, write_json, write_text
+from regbench.storage.files import TEMPORARY, read_bytes, write_json
 from regbench.storage.schema import (
     CHECKPOINTS,
-    CONFIG,
     ERROR,
     FINISHED,
     HISTORY,
@@ -24,22 +21,7 @@ from regbench.storage.schema import (
     Status,
 )
 
-# LibYAML's parser, where PyYAML was built with it, is ten times faster: 400 folders take a second.
-_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-_MOST_VALUES = 100_000
-_MOST_BYTES = 1 << 20
 _MOST = 2**63  # whole numbers of tables have 64 bits
-_GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "trainer")
-
-
-class _Loader(_YamlLoader):  # type: ignore[misc]  # whichever parser there is
-    """Reads YAML without merge keys: no run writes them, and they would be written out before values are counted."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Refuse `<<`."""
-        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            raise yaml.constructor.ConstructorError(problem="expected no merge key <<", problem_mark=node.start_mark)
 
 
 class DamagedError(ValueError):
@@ -133,15 +115,6 @@ class RunResults(BaseModel):
         return [name for name, acted in (self.acted or {}).items() if not acted]
 
 
-@dataclass(frozen=True)
-class StoredConfig:
-    """What `config.yaml` holds: the composed configuration, what the user changed, and the code that counts."""
-
-    config: dict[str, Any]
-    overrides: list[str]
-    code: dict[str, str] = field(default_factory=dict)
-
-
 def write_results(folder: Path, results: RunResults) -> None:
     """Write `results.json`, in one step."""
     write_json(folder / RESULTS, results.model_dump(by_alias=True))
@@ -197,56 +170,14 @@ def clear_run(folder: Path) -> None:
     """Remove all that earlier calls left of a run; other files, such as a report, stay."""
     clear_outcome(folder)
     (folder / HISTORY).unlink(missing_ok=True)
+    clear_weights(folder)
+
+
+def clear_weights(folder: Path) -> None:
+    """Remove checkpoints, weights and TensorBoard's files, which no report reads."""
     for name in (CHECKPOINTS, TENSORBOARD):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
-
-
-def write_config(
-    folder: Path, config: Mapping[str, Any], overrides: Sequence[str], code: Mapping[str, str] | None = None
-) -> None:
-    """Write `config.yaml`, in one step."""
-    document = {"overrides": list(overrides), "config": dict(config), "code": dict(code or {})}
-    write_text(folder / CONFIG, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
-
-
-def read_config(folder: Path) -> StoredConfig:
-    """Return the configuration that a run folder records.
-
-    Raises:
-        DamagedError: Its file is missing or not what a run writes.
-    """
-    try:
-        stored = yaml.load(read_bytes(folder / CONFIG, _MOST_BYTES).decode(), Loader=_Loader)
-    except FileNotFoundError as error:
-        raise DamagedError(f"{CONFIG}: missing") from error
-    except OSError as error:
-        raise DamagedError(f"{CONFIG}: {one_line(error)}") from error
-    except RecursionError as error:
-        raise DamagedError(f"{CONFIG}: nested too deeply") from error
-    # Besides its own errors, PyYAML raises what it meets in values such as 2026-13-45 or !!bool maybe.
-    except Exception as error:
-        raise DamagedError(f"{CONFIG}: not YAML, {one_line(error)}") from error
-    if _expanded_size(stored, {}) > _MOST_VALUES:
-        raise DamagedError(f"{CONFIG}: expected at most {_MOST_VALUES:,} values once its aliases are written out")
-    if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
-        raise DamagedError(f"{CONFIG}: expected overrides and config, received {shortened(stored)}")
-    if (wrong := _not_plain(stored)) is not None:
-        raise DamagedError(f"{CONFIG}: expected numbers, texts, lists and mappings alone, received {shortened(wrong)}")
-    for name in _GROUPS:
-        group = stored["config"].get(name)
-        if group is not None and not (isinstance(group, dict) and all(isinstance(key, str) for key in group)):
-            raise DamagedError(f"{CONFIG}: {name}: expected keys and values, received {shortened(group)}")
-    if not isinstance(stored.get("overrides") or [], list):
-        raise DamagedError(f"{CONFIG}: overrides: expected a list, received {shortened(stored['overrides'])}")
-    code = stored.get("code") or {}
-    if not isinstance(code, dict):
-        raise DamagedError(f"{CONFIG}: code: expected fingerprints by class, received {shortened(code)}")
-    return StoredConfig(
-        stored["config"],
-        [str(each) for each in stored.get("overrides") or []],
-        {str(name): str(value) for name, value in code.items()},
-    )
 
 
 def one_line(error: Exception) -> str:
@@ -257,26 +188,6 @@ def one_line(error: Exception) -> str:
 def shortened(value: object) -> str:
     """Return a value as a message shows it: one line of at most 120 characters."""
     return _cut(repr(value))
-
-
-def _expanded_size(value: Any, known: dict[int, float]) -> float:
-    """Count the values of a document with its aliases written out; infinite where one holds itself."""
-    if not isinstance(value, (dict, list)):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = float("inf")  # until it is counted: met again within itself, it has no end
-        inner = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_expanded_size(each, known) for each in inner)
-    return known[id(value)]
-
-
-def _not_plain(value: Any) -> Any:
-    """Return the first value, however deep, that no run writes: one of a tag, or beyond 64 bits; else `None`."""
-    if isinstance(value, (dict, list)):
-        inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return next((wrong for each in inner if (wrong := _not_plain(each)) is not None), None)
-    fits = isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < _MOST)
-    return None if value is None or fits else value
 
 
 def _cut(text: str) -> str:

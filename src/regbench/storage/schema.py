@@ -22,6 +22,7 @@ TENSORBOARD = "tensorboard"
 PROVENANCE = "provenance.json"  # beside a report's tables
 PROVENANCE = "provenance.json"  # beside the tables of a report
 SWEEP = "sweep.json"
+PLAN = "plan"
 SEARCH = "search"
 TUNING = "tuning.json"
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regbench.storage.configs import StoredConfig, read_config
 from regbench.storage.files import read_bytes
-from regbench.storage.results import DamagedError, RunResults, StoredConfig, one_line, read_config, shortened
+from regbench.storage.results import DamagedError, RunResults, one_line, shortened
 from regbench.storage.schema import HISTORY, RENAMED_HISTORY_COLUMNS, RESULTS
 
 CURVES = ("train/objective", "train/acc_online", "probe/loss", "probe/acc", "val/loss", "val/acc", "val/ece")

@@ -23,7 +23,7 @@ _CODE_MARK = " [code "
 KEPT_THE_SAME = ("dataset", "model", "optimizer", "scheduler", "train_size", "epochs")
 # Configuration values that no comparison needs: they have columns of their own, or change no result.
 NOT_COMPARED = {
-    *("seed", "study", "threads", "compile", "track_test", "histograms", "force", "regularizer"),
+    *("seed", "study", "threads", "compile", "track_test", "histograms", "force", "keep", "regularizer"),
     *("dataset.root", "dataset.margin", "dataset.split_seed", "dataset.train_size", "trainer.max_epochs"),
 }
 # A technique whose parameter of one of these names is zero does nothing.
