@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from regbench.sweeps.plan import PlanWriter
+from regbench.sweeps.first_checks import FirstChecks
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,8 +36,8 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
 
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None
-        monkeypatch.setattr(PlanWriter, "folder", None)
-        monkeypatch.setattr(PlanWriter, "command", None)
+        monkeypatch.setattr(FirstChecks, "sweep", None)
+        monkeypatch.setattr(FirstChecks, "rest", None)
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         try:
             if program == "regbench":

@@ -52,7 +52,9 @@ def made_quick(arguments: list[str]) -> list[str]:
     quick = [smaller.get(each, each) for each in kept] + QUICK
     if "dataset.train_size=100" not in quick:
         quick.append("dataset.train_size=100")
-    return [*quick, "hydra/launcher=basic"] if "-m" in quick else quick
+    if "seeds=until_sure" in quick:
+        quick.append("hydra.sweeper.stages=[2,3]")
+    return [*quick, "hydra/launcher=basic"] if "-m" in quick or "seeds=until_sure" in quick else quick
 
 
 def works(call: Command, line: str) -> None:
@@ -75,7 +77,7 @@ def works(call: Command, line: str) -> None:
 def test_the_commands_of_a_block_do_what_they_say(
     block: list[str], command: Command, request: pytest.FixtureRequest
 ) -> None:
-    if any("outputs/sweeps" in line for line in block):  # a sweep's many figures are drawn for own-regularizer.md
+    if any("outputs/sweeps" in line for line in block):  # a sweep's many figures are drawn in the tests of reports
         request.getfixturevalue("unrendered")
     if any("outputs/runs" in line for line in block):  # which the README's first command has left
         works(command, next(line for line in COMMANDS if line.startswith("python")))

@@ -18,7 +18,8 @@ from regbench.runs.run import run, train
 from regbench.runs.spec import RunSpec
 from regbench.study import load
 from regbench.sweeps.command import _options_first
-from regbench.sweeps.plan import PlanWriter, grid
+from regbench.sweeps.first_checks import FirstChecks
+from regbench.sweeps.plan import grid
 from regbench.validation import check_value
 from tests.conftest import ROOT
 
@@ -33,7 +34,7 @@ NAME = "expected the name of a folder below outputs/sweeps, without slashes and 
 def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Call:
     """Call train.py from an empty folder; return what it ends with and what it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(PlanWriter, "folder", None)
+    monkeypatch.setattr(FirstChecks, "sweep", None)
 
     def called(*arguments: str) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])

@@ -45,6 +45,27 @@ def tune(context: typer.Context) -> None:
 
 
 @app.command()
+def work(
+    study: Annotated[Path, typer.Argument(help="the folder of a planned sweep", metavar="STUDY")],
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="only these runs: their folders below the study's, one a line", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Train a sweep's planned runs that nobody else works on, until none is left to take.
+
+    Any number of workers share a study, on any number of machines that share its folder. A run that was stopped, or
+    whose worker died, is taken up by another one. Runs that failed since the sweep's last call are left to the next.
+    The exit status is 1 where runs failed or are left.
+    """
+    with _one_line_errors():
+        from regbench.sweeps.work import work_alone
+
+        status = work_alone(study, runs)
+    raise typer.Exit(status)
+
+
+@app.command()
 def report(
     paths: Annotated[
         list[Path],

@@ -25,7 +25,7 @@ from regbench.runs.parts import build
 from regbench.runs.run import run
 from regbench.storage.results import read_results
 from regbench.study.run_folders import read_run
-from regbench.sweeps.plan import PlanWriter
+from regbench.sweeps.first_checks import FirstChecks
 from tests.conftest import ROOT
 from tests.data.idx import FILES, trust_archives, write_archives
 from tests.declared import Node, invalid_values, is_bounded, nodes, schemas
@@ -135,7 +135,7 @@ def call(folder: Path, arguments: list[str], patch: pytest.MonkeyPatch) -> tuple
     with patch.context() as within, redirect_stdout(out), redirect_stderr(err):
         within.chdir(folder)
         within.setattr(sys, "argv", ["train.py", *arguments])
-        within.setattr(PlanWriter, "folder", None)
+        within.setattr(FirstChecks, "sweep", None)
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as ended:

@@ -110,7 +110,7 @@ def session(leader: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("launcher", ["resilient", "joblib", "basic"])
+@pytest.mark.parametrize("launcher", ["resilient", "basic"])
 def test_no_process_outlives_the_killed_parent_of_a_sweep(launcher: str, tmp_path: Path, record_property: Any) -> None:
     study = tmp_path / "outputs/sweeps/s"
     jobs = [] if launcher == "basic" else ["hydra.launcher.n_jobs=2"]
@@ -131,7 +131,7 @@ def test_no_process_outlives_the_killed_parent_of_a_sweep(launcher: str, tmp_pat
 def test_workers_that_have_no_run_yet_do_not_outlive_their_killed_parent(tmp_path: Path, record_property: Any) -> None:
     process = start(tmp_path, *SWEEP, *SLOW, "seed=range(4)")
     try:
-        wait(lambda: any("loky" in each and "process" in each for each in session(process.pid)), process, seconds=180)
+        wait(lambda: any("spawn_main" in each for each in session(process.pid)), process, seconds=180)
         os.kill(process.pid, signal.SIGKILL)
         wait(lambda: not session(process.pid), seconds=120)  # a worker on its way imports its first run's modules
     finally:
@@ -146,7 +146,7 @@ def test_a_killed_worker_costs_no_run(tmp_path: Path, record_property: Any) -> N
     os.kill(held(study)[0], signal.SIGKILL)
     status, out, told = finish(process)
     assert status == 0, told
-    assert re.search(r"a worker was killed: \d runs continue, \d are retried after them", told)
+    assert "a worker was killed: another one takes up its run" in told
     assert "resumes after epoch" in told
     assert "6 done, 0 failed, 0 left" in out
     assert statuses(study) == ["finished"] * 6
@@ -162,7 +162,7 @@ def test_runs_that_always_kill_their_worker_cost_no_other_run(tmp_path: Path, re
     assert status == 1
     assert statuses(study) == ["finished"] * 3, told
     assert "3 done, 0 failed, 3 left" in out
-    assert len(re.findall(r"seed\d: its worker was killed twice; left for the next call", told)) == 3
+    assert len(set(re.findall(r"\S+seed\d: its worker was killed twice; left for the next call", told))) == 3
     assert "Traceback" not in out + told
     count(record_property, "workers killed", 6)
     count(record_property, "runs lost", 3 - statuses(study).count("finished"))

@@ -59,24 +59,30 @@ def finished(cwd: Path) -> list[Path]:
     return [path for path in found if "report" not in path.parts]
 
 
-def test_a_search_that_is_killed_ten_times_ends_as_one_that_was_not(tmp_path: Path, record_property: Any) -> None:
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    status, _, told = finish(start(unbroken, 1), 600)
-    assert status == 0, told
-    seed = int(os.environ.get("FAULTS_SEED", "0"))
-    print(f"FAULTS_SEED={seed}")
+def kill_again_and_again(folder: Path, jobs: int) -> int:
+    """Start a search, kill a worker, then its parent, at random moments, and again; return how often it was done."""
+    seed = int(os.environ.get("FAULTS_SEED", "0")) + jobs
+    print(f"FAULTS_SEED={seed - jobs}")
     moments = random.Random(seed)
     killed = 0
     for _ in range(KILLS // 2):
-        process = start(broken, 1)
-        for find in (lambda process: workers(process)[0], lambda process: process.pid):
-            before = len(finished(broken))
-            wait(lambda: process.poll() is not None or len(finished(broken)) > before, seconds=300)  # noqa: B023
+        process = start(folder, jobs)
+        for find in (lambda process: moments.choice(workers(process)), lambda process: process.pid):
+            before = len(finished(folder))
+            wait(lambda: process.poll() is not None or len(finished(folder)) > before, seconds=300)  # noqa: B023
             time.sleep(moments.uniform(0, 1.5))
             if process.poll() is None and workers(process):
                 os.kill(find(process), signal.SIGKILL)
                 killed += 1
         finish(process, 600)  # with its orphans, which notice that it is gone
+    return killed
+
+
+def test_a_search_that_is_killed_ten_times_ends_as_one_that_was_not(tmp_path: Path, record_property: Any) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    status, _, told = finish(start(unbroken, 1), 600)
+    assert status == 0, told
+    killed = kill_again_and_again(broken, 1)
     count(record_property, "processes of a search killed", killed)
     assert killed >= KILLS - 2
     status, _, told = finish(start(broken, 1), 600)
@@ -84,6 +90,31 @@ def test_a_search_that_is_killed_ten_times_ends_as_one_that_was_not(tmp_path: Pa
     assert "Traceback" not in told
     assert whole(broken).model_dump() == whole(unbroken).model_dump()
     assert len(finished(broken)) == len(finished(unbroken)) == RUNS
+
+
+def test_a_search_by_two_workers_that_is_killed_ten_times_loses_and_doubles_no_trial(
+    tmp_path: Path, record_property: Any
+) -> None:
+    killed = kill_again_and_again(tmp_path, 2)
+    count(record_property, "processes of a search killed", killed)
+    assert killed >= KILLS - 4  # two workers may be through before the last
+    status, _, told = finish(start(tmp_path, 2), 600)
+    assert status == 0, told
+    settings = whole(tmp_path).settings
+    assert [len(each.trials) for each in settings] == [6, 6]
+    assert {trial.state for each in settings for trial in each.trials} == {"finished"}
+    assert [len(each.finalists) for each in settings] == [2, 2]
+    assert len(finished(tmp_path)) == RUNS
+
+
+def test_two_commands_at_once_share_one_search(tmp_path: Path, record_property: Any) -> None:
+    ended = [finish(process, 600) for process in [start(tmp_path, 1), start(tmp_path, 1)]]
+    for status, out, told in ended:
+        assert status == 0, told
+        assert "Report: " in out
+    assert [len(each.trials) for each in whole(tmp_path).settings] == [6, 6]
+    assert len(finished(tmp_path)) == RUNS
+    count(record_property, "commands that shared a search", 2)
 
 
 def test_a_killed_worker_of_two_costs_no_trial(tmp_path: Path, record_property: Any) -> None:

@@ -8,9 +8,13 @@ import pytest
 
 from regbench.runs.claiming import finished_run
 from regbench.runs.spec import RunSpec
-from regbench.storage.results import RunResults, Seconds, write_config, write_results
+from regbench.storage.configs import write_config
+from regbench.storage.lock import hold
+from regbench.storage.results import RunResults, Seconds, write_results
 from regbench.storage.schema import FAILED, FINISHED, HISTORY, METRICS
 from regbench.study.run_folders import CURVES
+from regbench.sweeps.launcher import ResilientLauncher
+from regbench.sweeps.work import Worker
 
 
 class Pretender:
@@ -25,11 +29,15 @@ class Pretender:
         self.accuracy = accuracy
         self.trained: list[str] = []
 
-    def __call__(self, folder: Path, config: dict[str, Any], overrides: Any, show_progress: bool = False) -> RunResults:
+    def __call__(self, folder: Path, config: dict[str, Any], overrides: Any, **options: Any) -> RunResults:
         if (finished := finished_run(folder)) is not None:
             return finished
         spec = RunSpec(config)
         folder.mkdir(parents=True, exist_ok=True)
+        with hold(folder, wait=options.get("wait", True)):
+            return self._train(folder, config, spec)
+
+    def _train(self, folder: Path, config: dict[str, Any], spec: RunSpec) -> RunResults:
         self.trained.append(f"{spec.setting} {spec.seed}")
         write_config(folder, config, [], spec.code)
         try:
@@ -54,7 +62,9 @@ class Pretender:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, accuracy: Callable[[dict[str, Any]], float]) -> Pretender:
-    """Let `train.py` pretend to train, in this process."""
+    """Let `train.py` and `regbench work` pretend to train, and the workers of a sweep be this process."""
     pretender = Pretender(accuracy)
     monkeypatch.setattr("regbench.runs.run.run", pretender)
+    monkeypatch.setattr("regbench.sweeps.work.run", pretender)
+    monkeypatch.setattr(ResilientLauncher, "train_runs", lambda self, folder, names: Worker(folder, names).work())
     return pretender

@@ -15,14 +15,11 @@ from regbench.runs.run import run
 from regbench.search.plan import Plan
 from regbench.search.schedule import Job, Schedule
 from regbench.search.scores import best_so_far, count_epochs, read_outcome
-from regbench.search.workers import MORE
 from regbench.storage.schema import DIVERGED
+from regbench.sweeps.pool import MORE, MOST_RUNS
 from regbench.sweeps.signals import watch_parent
 from regbench.training.history import DivergedError
 from regbench.training.interruption import Terminated, exit_status
-
-# Each run leaves some megabytes behind, so a worker makes room for a new one after so many.
-MOST_JOBS = 60
 
 _WAIT = 0.5
 
@@ -72,7 +69,7 @@ def work(plan: Plan, name_file: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
     schedule = Schedule(plan)
     try:
-        sys.exit(0 if train_jobs(schedule, name_file, MOST_JOBS) else MORE)
+        sys.exit(0 if train_jobs(schedule, name_file, MOST_RUNS) else MORE)
     except (KeyboardInterrupt, Terminated) as stop:
         sys.exit(exit_status(stop))
 

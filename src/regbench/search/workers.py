@@ -1,13 +1,8 @@
 """The workers of a search: started, started again where one dies, stopped with their parent. Imports no torch."""
 
-import contextlib
-import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import joblib
@@ -15,9 +10,8 @@ import joblib
 from regbench.search.plan import Plan
 from regbench.search.schedule import Schedule
 from regbench.storage.schema import SEARCH
+from regbench.sweeps.pool import run_pool, tell_of_death
 from regbench.sweeps.signals import stopping_workers
-
-MORE = 75  # a worker's exit status: it ends although there may be more to do
 
 # A job that has killed so many workers of one call is left to the next.
 _MOST_DEATHS = 2
@@ -37,27 +31,16 @@ def run_workers(plan: Plan, schedule: Schedule) -> None:
     """
     names = plan.folder / SEARCH / ".claims"
     deaths: Counter[str] = Counter()
-    workers: dict[BaseProcess, Path] = {}
-    count = joblib.effective_n_jobs(plan.jobs)
-    with _one_thread_each(), stopping_workers(lambda: _held(plan.folder)):
-        for number in range(count):
-            _start(plan, names / f"worker{number}-{os.getpid()}", workers)
-        while workers:
-            wait([each.sentinel for each in workers])
-            for worker in [each for each in workers if not each.is_alive()]:
-                name_file = workers.pop(worker)
-                worker.join()
-                if worker.exitcode not in {0, MORE}:
-                    _note_death(name_file, deaths, schedule)
-                if worker.exitcode == MORE or (worker.exitcode != 0 and not schedule.is_done()):
-                    _start(plan, name_file, workers)
+    files = [names / f"worker{number}-{os.getpid()}" for number in range(joblib.effective_n_jobs(plan.jobs))]
 
+    def on_death(number: int) -> bool:
+        _note_death(files[number], deaths, schedule)
+        return not schedule.is_done()
 
-def _start(plan: Plan, name_file: Path, workers: dict[BaseProcess, Path]) -> None:
-    name_file.unlink(missing_ok=True)
-    process = multiprocessing.get_context("spawn").Process(target=_work, args=(plan, name_file))
-    process.start()
-    workers[process] = name_file
+    for each in files:
+        each.unlink(missing_ok=True)
+    with stopping_workers(lambda: _held(plan.folder)):
+        run_pool(_work, [(plan, each) for each in files], on_death)
 
 
 def _work(plan: Plan, name_file: Path) -> None:
@@ -68,9 +51,10 @@ def _work(plan: Plan, name_file: Path) -> None:
 
 def _note_death(name_file: Path, deaths: Counter[str], schedule: Schedule) -> None:
     name = name_file.read_text(encoding="utf-8") if name_file.exists() else ""
+    name_file.unlink(missing_ok=True)
     deaths[name] += 1
     if deaths[name] < _MOST_DEATHS:
-        print("a worker was killed: another one takes up its run", file=sys.stderr, flush=True)
+        tell_of_death()
         return
     if not name:
         raise RuntimeError("search: workers end before they have begun; see their messages above")
@@ -80,17 +64,3 @@ def _note_death(name_file: Path, deaths: Counter[str], schedule: Schedule) -> No
 
 def _held(folder: Path) -> list[Path]:
     return [each.parent for each in folder.rglob(_HOLDER)]
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let libraries that count cores when they are loaded keep to one, as a sweep's workers do."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update({name: "1" for name, value in before.items() if value is None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)

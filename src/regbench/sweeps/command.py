@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 from regbench.config.composing import CONFIGS, to_plain
 from regbench.config.errors import describe_error
 from regbench.storage.schema import ERROR
-from regbench.sweeps.plan import PlanWriter, planned_folders, progress
+from regbench.storage.study_folder import read_or_rebuild_plan
+from regbench.sweeps.first_checks import FirstChecks
+from regbench.sweeps.progress import Progress, progress_of
 from regbench.sweeps.signals import end_worker, stopping_workers, watch_parent
 from regbench.training.interruption import Terminated, exit_status
 
@@ -24,18 +26,18 @@ def main() -> None:
     sys.argv[1:] = _options_first(sys.argv[1:])
     stopped: BaseException | None = None
     try:
-        with stopping_workers(lambda: planned_folders(PlanWriter.folder)):
+        with stopping_workers(_runs):
             train()
     except Exception as error:
         sys.exit(f"error: {describe_error(error, sys.argv[1:])}")
     except (KeyboardInterrupt, Terminated) as stop:
         stopped = stop
     counts = None
-    if PlanWriter.folder is not None:
+    if FirstChecks.sweep is not None:
         from regbench import display
 
-        counts = progress(PlanWriter.folder)
-        display.print_sweep(PlanWriter.folder, counts, PlanWriter.command)
+        counts = Progress(FirstChecks.sweep).counts()
+        display.print_sweep(FirstChecks.sweep, counts, FirstChecks.rest)
     if stopped is not None:
         sys.exit(exit_status(stopped))
     if counts is not None:
@@ -55,14 +57,14 @@ def train(config: DictConfig) -> None:
         folder = folder.relative_to(Path.cwd())
     sweep = Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
     show_progress = sweep is None and sys.stdout.isatty()
-    in_worker = sweep is not None and PlanWriter.folder is None
+    in_worker = sweep is not None and FirstChecks.sweep is None
     if in_worker:
-        watch_parent()  # for launchers other than the resilient one, whose workers do so from their start on
+        watch_parent()  # RegBench's own launchers start workers that do so from their beginning on
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
     plain = to_plain(config, job.runtime.choices)
     forced = plain.get("force") is True
     if sweep is not None:
-        plain["force"] = False  # The plan has cleared the runs, once for this call.
+        plain["force"] = False  # The sweeper has cleared the runs, once for this call.
     try:
         results = run(folder, plain, list(job.overrides.task), show_progress=show_progress)
     except Exception as error:
@@ -70,7 +72,9 @@ def train(config: DictConfig) -> None:
             # What is wrong with a value is said in full by its line; a slip in somebody's code needs its traceback.
             traceback_too = not isinstance(error, (ValueError, OSError)) and (folder / ERROR).exists()
             sys.exit(f"error: {describe_error(error)}" + (f" (see {folder / ERROR})" if traceback_too else ""))
-        print(display.failed_line(folder, describe_error(error), progress(sweep)), file=sys.stderr, flush=True)
+        print(
+            display.failed_line(folder, describe_error(error), progress_of(sweep).counts()), file=sys.stderr, flush=True
+        )
         return
     except (KeyboardInterrupt, Terminated) as stop:
         if in_worker:
@@ -82,7 +86,13 @@ def train(config: DictConfig) -> None:
     if sweep is None:
         display.print_results(folder, results)
     else:
-        print(display.finished_line(results, progress(sweep)), flush=True)
+        print(display.finished_line(results, progress_of(sweep).counts()), flush=True)
+
+
+def _runs() -> list[Path]:
+    """Return the run folders of the sweep that was called; none for a run alone."""
+    sweep = FirstChecks.sweep
+    return [sweep / name for name in read_or_rebuild_plan(sweep).runs] if sweep is not None else []
 
 
 def _options_first(arguments: list[str]) -> list[str]:

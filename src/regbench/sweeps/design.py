@@ -11,11 +11,11 @@ from omegaconf import DictConfig, ListConfig
 
 from regbench.storage.schema import METRICS
 from regbench.storage.study_folder import Plan
+from regbench.sweeps.resolving import SEED
 
 if TYPE_CHECKING:
     from regbench.study.statistics.stages import Stages
 
-SEED = "seed"
 _KEY = "hydra.sweeper"
 
 

@@ -1,87 +1,136 @@
-"""Hydra's joblib launcher, made to survive the death of its workers.
+"""Hydra launchers that let workers train a study's planned runs; the default one by processes of this machine.
 
-A worker that is killed (say by the kernel, out of memory) breaks joblib's pool and with it all other runs of the sweep.
-Here joblib is started again for the others.
+Imports no torch; its workers do.
 """
 
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
 import sys
-import time
-import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
+import joblib
 from hydra.core.utils import JobReturn
-from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
-from regbench.storage.lock import is_held
-from regbench.storage.results import is_finished, read_status
-from regbench.storage.schema import INTERRUPTED, RESULTS
+from regbench.sweeps.pool import MORE, MOST_RUNS, run_pool, tell_of_death
+from regbench.sweeps.resolving import Resolver, write_runs
 from regbench.sweeps.signals import watch_parent
+from regbench.training.interruption import Terminated, exit_status
 
-Jobs = list[Sequence[str]]
+# So many workers of one call may die before they have begun with a run: more are no accident.
+_MOST_EARLY_DEATHS = 3
 
 
-class ResilientLauncher(JoblibLauncher):  # type: ignore[misc]  # Hydra's plugin ships no types
-    """Launches what is left after a worker's death: runs not yet started first, then those under way, one by one.
+class PlannedLauncher(Launcher):
+    """Launches workers that take planned runs by their names, instead of jobs that compose for themselves."""
 
-    A run that kills its worker again while it is alone is left to the sweep's next call. So each run is started at most
-    twice after a death, and no run costs another one.
-    """
+    def __init__(self) -> None:
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra gives; the task function is that of jobs which compose for themselves."""
+        self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run all jobs; the results of those that a death cut short are in their folders alone."""
-        with warnings.catch_warnings():
-            # joblib replaces a worker that has grown by 300 MB, as after some twenty runs; no run is affected.
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-            self.joblib["initializer"] = watch_parent
-            return self._launch(job_overrides, initial_job_idx)
-
-    def _launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        untouched, suspects = list(job_overrides), Jobs()
-        while untouched:
-            began = time.time()
-            try:
-                returned = super().launch(untouched, initial_job_idx)
-            except BrokenProcessPool:
-                left = [job for job in untouched if not self._ended(job, since=began)]
-                begun = [job for job in left if self._is_held(job)] or left[:1]
-                suspects += begun
-                untouched = [job for job in left if job not in begun]
-                print(
-                    f"a worker was killed: {len(untouched)} runs continue, {len(begun)} are retried after them",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            else:
-                if not suspects:
-                    return list(returned)
-                break
-        for job in suspects:
-            try:
-                super().launch([job], initial_job_idx)
-            except BrokenProcessPool:
-                print(
-                    f"{self._folder(job)}: its worker was killed twice; left for the next call",
-                    file=sys.stderr,
-                    flush=True,
-                )
-        return []
-
-    def _ended(self, job: Sequence[str], since: float) -> bool:
-        folder = self._folder(job)
-        if is_finished(folder):
-            return True
-        return read_status(folder) not in {None, INTERRUPTED} and (folder / RESULTS).stat().st_mtime >= since
-
-    def _is_held(self, job: Sequence[str]) -> bool:
-        folder = self._folder(job)
-        return is_held(folder) or read_status(folder) == INTERRUPTED
-
-    def _folder(self, job: Sequence[str]) -> Path:
+        """Plan and train jobs of a sweeper that is not RegBench's; all results are in the run folders."""
         if self.config is None or self.hydra_context is None:
             raise RuntimeError("launch was called before setup")
-        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
-        HydraConfig.instance().set_config(composed)
-        return Path(str(composed.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
+        folder = Path(self.config.hydra.sweep.dir)
+        runs = list(Resolver(self.config, self.hydra_context.config_loader).runs(job_overrides))
+        write_runs(folder, runs)
+        self.train_runs(folder, [each.name for each in runs])
+        return []
+
+    @abstractmethod
+    def train_runs(self, folder: Path, names: Sequence[str]) -> None:
+        """Train planned runs; how each ended is in its folder.
+
+        Args:
+            folder: The study's.
+            names: The run folders below it.
+        """
+
+
+class ResilientLauncher(PlannedLauncher):
+    """Worker processes on this machine, each followed by another one where it dies.
+
+    A run that has killed two workers is left to the sweep's next call. So no run costs another one.
+
+    Args:
+        n_jobs: Workers; -1 for one a core, or `jobs_per_device` for each visible device with `trainer.accelerator=gpu`.
+        jobs_per_device: Workers that share a device.
+    """
+
+    def __init__(self, n_jobs: int = -1, jobs_per_device: int = 1) -> None:
+        super().__init__()
+        for name, value in (("n_jobs", n_jobs), ("jobs_per_device", jobs_per_device)):
+            if type(value) is not int or (value < 1 and (name, value) != ("n_jobs", -1)):
+                or_all = ", or -1 for all cores" if name == "n_jobs" else ""
+                raise ValueError(f"hydra.launcher.{name}: expected an integer above 0{or_all}; received {value!r}")
+        self.n_jobs = n_jobs
+        self.jobs_per_device = jobs_per_device
+
+    def train_runs(self, folder: Path, names: Sequence[str]) -> None:
+        """Share the runs among the workers, and wait for them."""
+        places = self._places(len(names))
+        context = multiprocessing.get_context("spawn")
+        begun = [context.Event() for _ in places]
+        early = 0
+
+        def on_death(number: int) -> bool:
+            nonlocal early
+            early += not begun[number].is_set()
+            if early >= _MOST_EARLY_DEATHS:
+                raise RuntimeError("the sweep's workers end before they have begun; see their messages above")
+            tell_of_death()
+            return True
+
+        run_pool(work_in_pool, [(folder, list(names), each) for each in begun], on_death, places)
+
+    def _places(self, runs: int) -> list[dict[str, str]]:
+        """Return the environment of each worker: on accelerators, the device that it sees."""
+        devices = visible_devices() if self.config is not None and self.config.trainer.accelerator != "cpu" else []
+        most = len(devices) * self.jobs_per_device if devices else joblib.effective_n_jobs(-1)
+        count = min(most if self.n_jobs == -1 else self.n_jobs, runs)
+        if not devices:
+            return [{} for _ in range(count)]
+        return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(count)]
+
+
+def visible_devices() -> list[str]:
+    """Return the NVIDIA devices that programs may use, as `CUDA_VISIBLE_DEVICES` names them; found without torch."""
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [each.strip() for each in given.split(",") if each.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+    return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def work_in_pool(folder: Path, names: Sequence[str], begun: Event) -> None:
+    """Train until nothing is left to take; ends the process.
+
+    Args:
+        folder: The study's.
+        names: The runs of this call.
+        begun: Set once the worker is ready for its first run.
+    """
+    watch_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
+    from regbench.sweeps.work import Worker  # torch, in workers alone
+
+    worker = Worker(folder, names)
+    begun.set()
+    try:
+        sys.exit(0 if worker.work(MOST_RUNS) else MORE)
+    except (KeyboardInterrupt, Terminated) as stop:
+        sys.exit(exit_status(stop))

@@ -2,24 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
-from regbench.storage.results import is_finished, read_status
+from regbench.storage.results import read_status
 from regbench.storage.schema import INTERRUPTED
-from regbench.storage.study_folder import extend_plan, read_or_rebuild_plan
-from regbench.sweeps.design import Design, design_of
-from regbench.sweeps.plan import load_job, seeded, settings
+from regbench.storage.study_folder import extend_plan
+from regbench.sweeps.design import Design
+from regbench.sweeps.plan import Call, seeded
+from regbench.sweeps.resolving import ResolvedRun, write_runs
+from regbench.sweeps.sweepers import PlannedSweeper
 
 
-class UntilSureSweeper(Sweeper):
+class UntilSureSweeper(PlannedSweeper):
     """Runs all settings with the first stage's seeds, and those that are undecided with the next stage's.
 
     The decisions follow from the finished runs alone. So a sweep that was stopped and is called again trains no
@@ -32,56 +27,33 @@ class UntilSureSweeper(Sweeper):
     """
 
     def __init__(self, stages: Sequence[int], metric: str, params: dict[str, str] | None = None) -> None:
+        super().__init__(params)
         self.stages = stages
         self.metric = metric
-        self.params = params
-        self.hydra_context: HydraContext | None = None
-        self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives, and make the launcher."""
-        self.hydra_context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments: list[str]) -> Any:
-        """Run the stages; returns the launcher's results of each."""
-        if self.config is None or self.hydra_context is None:
-            raise RuntimeError("sweep was called before setup")
-        config, loader = self.config, self.hydra_context.config_loader
-        folder = Path(config.hydra.sweep.dir)
-        design = design_of(config, read_or_rebuild_plan(folder))
-        if design is None:
+    def run(self, call: Call) -> list[Sequence[JobReturn]]:
+        """Run the stages; returns what the launcher returned of each."""
+        if call.design is None:
             raise RuntimeError("hydra.sweeper: expected stages, received none")
-        jobs = settings(config, loader, seeded=False)
-        known: list[list[str]] = [[] for _ in jobs]
-        going = list(range(len(jobs)))
+        design, folder = call.design, call.folder
+        known: list[list[str]] = [[] for _ in call.settings]
+        going = list(range(len(call.settings)))
         returned: list[Sequence[JobReturn]] = []
         for stage in range(1, len(design.stages.sizes) + 1):
-            named = {index: _named(config, loader, jobs[index], design.stages.new_seeds(stage)) for index in going}
-            extend_plan(folder, [name for runs in named.values() for name in runs])
-            left = {
-                name: job for runs in named.values() for name, job in runs.items() if not is_finished(folder / name)
-            }
-            returned += self._launch(list(left.values()), sum(map(len, returned)))
-            for index, runs in named.items():
-                known[index] += runs
+            named = {index: _runs(call, call.settings[index], design.stages.new_seeds(stage)) for index in going}
+            runs = [each for setting in named.values() for each in setting]
+            write_runs(folder, runs)
+            extend_plan(folder, [each.name for each in runs])
+            left = [each.name for each in runs if read_status(folder / each.name) != "finished"]
+            returned += self.train(folder, runs, sum(map(len, returned)))
+            for index, setting in named.items():
+                known[index] += [each.name for each in setting]
             if not all(read_status(folder / name) not in {None, INTERRUPTED} for name in left):
                 break  # The command's last lines say that runs are left.
             going = self._look(folder, known, going, design, stage)
             if not going:
                 break
         return returned
-
-    def _launch(self, jobs: list[list[str]], first: int) -> list[Sequence[JobReturn]]:
-        if not jobs or self.launcher is None:
-            return []
-        results = self.launcher.launch(jobs, initial_job_idx=first)
-        for each in results:
-            _ = each.return_value  # raises what ended the job, if anything did
-        return [results]
 
     def _look(self, folder: Path, known: list[list[str]], going: list[int], design: Design, stage: int) -> list[int]:
         """Say what the stage has decided, and return the settings that need more seeds."""
@@ -100,7 +72,5 @@ class UntilSureSweeper(Sweeper):
         return undecided
 
 
-def _named(config: DictConfig, loader: ConfigLoader, setting: list[str], seeds: range) -> dict[str, list[str]]:
-    """Return the runs of a setting with these seeds by their folders' names."""
-    jobs = seeded([setting], seeds)
-    return {str(load_job(loader, config, job).hydra.sweep.subdir): job for job in jobs}
+def _runs(call: Call, setting: list[str], seeds: range) -> list[ResolvedRun]:
+    return list(call.resolver.runs(seeded([setting], seeds)))

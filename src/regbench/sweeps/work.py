@@ -1,0 +1,131 @@
+"""A worker: it takes a study's planned runs one after another, until none is left to take.
+
+Any number of workers share a study, on any number of machines that share its folder. The run folder's lock says who
+works on what, so nobody need speak to anybody.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from regbench import display
+from regbench.config.errors import describe_error
+from regbench.runs.run import run
+from regbench.storage.configs import read_planned
+from regbench.storage.lock import HEARTBEAT, HeldError, LockError, count_deaths, is_locked
+from regbench.storage.results import DamagedError, is_finished
+from regbench.storage.schema import SWEEP
+from regbench.storage.study_folder import read_plan
+from regbench.sweeps.pool import MOST_RUNS
+from regbench.sweeps.progress import Progress
+from regbench.training.interruption import Terminated, exit_status
+
+# A run that has killed so many workers since the sweep's last call is left to the next.
+MOST_DEATHS = 2
+
+
+def work_alone(study: Path, runs: Path | None = None) -> int:
+    """Work in this process until nothing is left to take; return the exit status.
+
+    After some runs the process begins again from its command, under the same number: each run leaves some megabytes.
+
+    Args:
+        study: The study's folder.
+        runs: A file that names runs, one a line; all that are planned unless given.
+
+    Raises:
+        ValueError: There is no plan, or a run is not in it.
+        OSError: The file cannot be read.
+    """
+    names = None if runs is None else runs.read_text(encoding="utf-8").split("\n")
+    worker = Worker(study, names and [each for each in names if each])
+    try:
+        if not worker.work(MOST_RUNS):
+            sys.stdout.flush()
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except (KeyboardInterrupt, Terminated) as stop:
+        print(f"{study}: {describe_error(stop)}; another worker takes up its run", file=sys.stderr, flush=True)
+        return exit_status(stop)
+    return 1 if worker.is_missing_runs() else 0
+
+
+class Worker:
+    """Trains planned runs.
+
+    Args:
+        study: The study's folder.
+        names: The runs' folders below it, in the order in which they are taken; all that are planned unless given.
+
+    Raises:
+        ValueError: There is no plan, or one of the runs is not in it.
+    """
+
+    def __init__(self, study: Path, names: Sequence[str] | None = None) -> None:
+        try:
+            planned = read_plan(study / SWEEP).runs
+        except DamagedError as error:
+            raise ValueError(f"{study}: expected the folder of a planned sweep; {error}") from error
+        if names is not None and (unknown := set(names) - set(planned)):
+            raise ValueError(f"{study}: expected planned runs, received {sorted(unknown)[0]}")
+        self._study = study
+        self._names = planned if names is None else list(names)
+        self._progress = Progress(study)
+        self._given_up: set[str] = set()
+
+    def work(self, most: int | None = None) -> bool:
+        """Train what nobody else works on; return whether nothing was left to take.
+
+        Args:
+            most: How many runs at most; any number unless given.
+
+        Raises:
+            KeyboardInterrupt: The run under way is recorded as interrupted.
+            regbench.training.interruption.Terminated: Likewise by SIGTERM.
+        """
+        trained = 0
+        while True:
+            before, waiting = trained, False
+            for name in self._names:
+                if name in self._given_up or self._progress.has_ended(name):
+                    continue
+                if trained == most:
+                    return False
+                try:
+                    trained += self._take(name)
+                except LockError as error:
+                    waiting = True
+                    print(error, file=sys.stderr, flush=True)
+            if waiting and trained == before:
+                time.sleep(HEARTBEAT)  # its holder is known to be dead after some beats
+            elif trained == before:
+                return True
+
+    def is_missing_runs(self) -> bool:
+        """Tell whether one of this worker's runs failed or is not finished."""
+        return not all(is_finished(self._study / name) for name in self._names)
+
+    def _take(self, name: str) -> bool:
+        """Train a run unless somebody else works on it; return whether it was trained, however it ended."""
+        folder = self._study / name
+        if count_deaths(folder) >= MOST_DEATHS and not is_locked(folder):
+            self._given_up.add(name)
+            print(f"{folder}: its worker was killed twice; left for the next call", file=sys.stderr, flush=True)
+            return False
+        try:
+            planned = read_planned(self._study, name)
+            results = run(folder, planned.config, planned.overrides, wait=False)
+        except HeldError:
+            return False
+        except LockError:
+            raise
+        except Exception as error:
+            self._given_up.add(name)
+            self._progress.has_ended(name)
+            line = display.failed_line(folder, describe_error(error), self._progress.counts())
+            print(line, file=sys.stderr, flush=True)
+            return True
+        self._progress.has_ended(name)
+        print(display.finished_line(results, self._progress.counts()), flush=True)
+        return True
