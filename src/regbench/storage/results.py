@@ -216,17 +216,45 @@ def read_config(folder: Path) -> StoredConfig:
     Raises:
         DamagedError: Its file is missing or not what a run writes.
     """
+    return parse_config(read_config_text(folder))
+
+
+def read_config_text(folder: Path) -> bytes:
+    """Return a run folder's `config.yaml` as it stands there, for `parse_config`.
+
+    Raises:
+        DamagedError: The file is missing or cannot be read.
+    """
     try:
-        stored = yaml.load(read_bytes(folder / CONFIG, _MOST_BYTES).decode(), Loader=_Loader)
+        return read_bytes(folder / CONFIG, _MOST_BYTES)
     except FileNotFoundError as error:
         raise DamagedError(f"{CONFIG}: missing") from error
     except OSError as error:
         raise DamagedError(f"{CONFIG}: {one_line(error)}") from error
+
+
+def parse_config(text: bytes) -> StoredConfig:
+    """Return the configuration that the text of a `config.yaml` holds.
+
+    Raises:
+        DamagedError: It is not what a run writes.
+    """
+    try:
+        stored = yaml.load(text.decode(), Loader=_Loader)
     except RecursionError as error:
         raise DamagedError(f"{CONFIG}: nested too deeply") from error
     # Besides its own errors, PyYAML raises what it meets in values such as 2026-13-45 or !!bool maybe.
     except Exception as error:
         raise DamagedError(f"{CONFIG}: not YAML, {one_line(error)}") from error
+    return check_config(stored)
+
+
+def check_config(stored: Any) -> StoredConfig:
+    """Return the configuration that a parsed `config.yaml` holds.
+
+    Raises:
+        DamagedError: It is not what a run writes.
+    """
     if _expanded_size(stored, {}) > _MOST_VALUES:
         raise DamagedError(f"{CONFIG}: expected at most {_MOST_VALUES:,} values once its aliases are written out")
     if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
