@@ -39,10 +39,10 @@ def test_the_page_shows_some_of_many_settings_and_says_so(study: Path, tmp_path:
     more = f"{59 - CARDS} more verdicts are in comparison.csv"
     assert more in page
     assert more in ended.output
-    told = "Shown are none and the settings of the highest mean test accuracy; the other 36 are in comparison.csv."
+    told = "Shown are none and the settings of the highest mean test accuracy; the other 44 are in comparison.csv."
     captions = re.findall("<figcaption>(.*?)</figcaption>", page)
     assert sum(told in caption for caption in captions) >= 4
-    assert "Shown are the first 12 settings; 48 more are left out." in page
+    assert "Shown are the first 6 settings; 54 more are left out." in page
     assert set(pd.read_csv(tmp_path / "comparison.csv")["label"]) == set(SETTINGS)
     assert len(pd.read_csv(tmp_path / "results.csv")) == 120
 

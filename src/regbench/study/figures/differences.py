@@ -113,13 +113,13 @@ def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) 
         return render(name, caption, figure)
 
 
-def some_seeds(runs: pd.DataFrame) -> tuple[list[Any], str]:
+def some_seeds(runs: pd.DataFrame, most: int = _MOST_SEEDS) -> tuple[list[Any], str]:
     """Return the seeds that a figure has room for, evenly taken from all, and a sentence where these are not all."""
     seeds = sorted(runs["seed"].unique())
-    if len(seeds) <= _MOST_SEEDS:
+    if len(seeds) <= most:
         return seeds, ""
-    places = np.linspace(0, len(seeds) - 1, _MOST_SEEDS).round().astype(int)
-    told = f" Drawn are {_MOST_SEEDS} of the {len(seeds):,} seeds; numbers and means are of all."
+    places = np.linspace(0, len(seeds) - 1, most).round().astype(int)
+    told = f" Drawn are {most} of the {len(seeds):,} seeds; numbers and means are of all."
     return [seeds[place] for place in places], told
 
 

@@ -12,6 +12,8 @@ from regbench.study.figures.panels import name_panel, setting_panels
 from regbench.study.figures.rendering import RenderedFigure, render
 from regbench.study.formatting import points
 
+_MOST_LINES = 40
+
 
 def pairs_plot(
     name: str,
@@ -46,7 +48,7 @@ def pairs_plot(
                 pairs[label] = 100 * both
     if not pairs:
         return None
-    seeds, told = some_seeds(runs)
+    seeds, told = some_seeds(runs, _MOST_LINES)
     with figure_style():
         figure, panels = setting_panels(list(pairs), "Test accuracy, seed by seed")
         for axes, (label, both) in zip(panels, pairs.items(), strict=True):

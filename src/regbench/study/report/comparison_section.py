@@ -36,7 +36,8 @@ from regbench.study.statistics.checks.outliers import find_outlying
 from regbench.study.statistics.pairing import values_by_seed
 from regbench.study.statistics.power import power_curves
 
-_DETAILED = 12
+# Settings whose predictions are drawn.
+_DETAILED, _DETAILED_OF_MANY = 12, 6
 
 
 def short_title(comparison: Comparison) -> str:
@@ -93,11 +94,12 @@ def settings_table(
 def predictions_by_setting(comparison: Comparison) -> dict[str, Predictions]:
     """The stored predictions of the first settings that have any; runs read from a CSV have no folder and none."""
     found: dict[str, Predictions] = {}
+    most = _DETAILED if len(comparison.labels) <= FIGURE_SETTINGS else _DETAILED_OF_MANY
     for label in shown_settings(comparison, FIGURE_SETTINGS):
         folders = [folder for folder in comparison.runs_of(label)["folder"] if isinstance(folder, str) and folder]
         if folders:
             found[label] = read_predictions(folders)
-        if sum(each.read > 0 for each in found.values()) == _DETAILED:
+        if sum(each.read > 0 for each in found.values()) == most:
             break
     return found
 

@@ -6,11 +6,11 @@ from regbench.drawing.style import SettingStyle
 from regbench.study.comparisons import Comparison
 from regbench.study.statistics import VERDICTS, Difference
 
-FIGURE_SETTINGS = 24
+FIGURE_SETTINGS = 16
 CARDS = 40
 TABLE_ROWS = 200
 FAMILIES = 12
-AXES = 12
+AXES = 8
 
 
 def shown_settings(comparison: Comparison, most: int) -> list[str]:

@@ -71,8 +71,8 @@ def write_report(
     styles = setting_styles([*(label for each in families for label in each.labels), *more])
     shown, judged = families[:FAMILIES], differences[:FAMILIES]
     drawn, told, problems = _families(shown, judged, styles, study)
-    if more := len(families) - len(shown):
-        told.append(Verdicts("", [], more=f"{more:,} more families of settings are in comparison.csv."))
+    if others := len(families) - len(shown):
+        told.append(Verdicts("", [], more=f"{others:,} more families of settings are in comparison.csv."))
     varied, picks = parameter_blocks(parameters, styles)
     if picks:
         told.append(Verdicts("Chosen on validation data", picks))

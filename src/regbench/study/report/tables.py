@@ -97,7 +97,7 @@ def results_table(study: Study) -> pd.DataFrame:
     runs = study.runs.drop(columns=[name for name in study.runs if str(name).startswith("config/")])
     hashes = list(dict.fromkeys(runs["config_hash"]))
     values = pd.DataFrame([_cells(study.configs.get(key, {})) for key in hashes], index=hashes)
-    values = values.take(values.index.get_indexer(runs["config_hash"])).set_axis(runs.index)
+    values = values.take(values.index.get_indexer(pd.Index(runs["config_hash"]))).set_axis(runs.index)
     values = values[sorted(values.columns)].dropna(axis=1, how="all")
     # The run's place below its study, not on this machine.
     places = [
