@@ -73,9 +73,13 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let reports be written with empty figures: rendering takes nearly all of a report's time."""
 
     def savefig(self: Any, file: Any, *, format: str, **options: Any) -> None:
-        file.write('<svg xmlns="http://www.w3.org/2000/svg"/>' if format == "svg" else b"\x89PNG")
+        file.write('<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+    def print_png(self: Any, file: Any, **options: Any) -> None:
+        file.write(b"\x89PNG")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", print_png)
 
 
 @pytest.fixture(autouse=True)

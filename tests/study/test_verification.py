@@ -17,7 +17,7 @@ from regbench.cli import app
 from regbench.data.module import PROBE_SIZE
 from regbench.study import contradictions, load
 from regbench.study.comparisons import comparisons
-from regbench.study.verification import REMEMBERED, score
+from regbench.study.verification import score
 from regbench.training.scoring import scores
 
 from .synthetic import write_run, write_study
@@ -129,11 +129,6 @@ def test_rounding_to_single_precision_is_none(study: Path) -> None:
     assert load(study).unfinished.empty
 
 
-def change_logits(folder: Path) -> None:
-    stored = dict(np.load(folder / "predictions.npz"))
-    np.savez(folder / "predictions.npz", **(stored | {"logits": np.roll(stored["logits"], 1, axis=1)}))
-
-
 UNREADABLE = {
     "cut off": lambda file: file.write_bytes(file.read_bytes()[:300]),
     "empty": lambda file: file.write_bytes(b""),
@@ -165,69 +160,6 @@ def test_a_run_without_predictions_is_kept_and_named(study: Path) -> None:
     said = "1 run has no predictions.npz, so the recorded test metrics could not be verified"
     assert said in ended.stderr
     assert said in (study / "report/report.html").read_text()
-
-
-def test_what_was_computed_is_remembered_and_computed_again_for_a_changed_file(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    computed = []
-    monkeypatch.setattr(
-        "regbench.study.verification.score", lambda *arrays: computed.append(1) or score(*arrays), raising=True
-    )
-    before = load(study).runs
-    assert (len(computed), (study / REMEMBERED).is_file()) == (6, True)
-    assert load(study).runs.equals(before)
-    assert len(computed) == 6
-    folder = run_folder(study)
-    status = (folder / "predictions.npz").stat()
-    change_logits(folder)
-    os.utime(folder / "predictions.npz", ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert load(study).unfinished["status"].tolist() == ["mismatch"]
-    assert len(computed) == 7
-
-
-def test_a_changed_result_is_found_although_its_predictions_are_remembered(study: Path) -> None:
-    load(study)
-    record(run_folder(study), test_loss=0.4)
-    assert load(study).unfinished["status"].tolist() == ["mismatch"]
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 2, "runs": {}}', '{"version": 1, "runs": {"a": 1}}'])
-def test_a_damaged_memory_is_written_again(study: Path, content: str) -> None:
-    load(study)
-    remembered = (study / REMEMBERED).read_text()
-    (study / REMEMBERED).write_text(content)
-    assert load(study).unfinished.empty
-    assert (study / REMEMBERED).read_text() == remembered
-
-
-def test_a_memory_from_elsewhere_is_not_believed(study: Path) -> None:
-    load(study)
-    folder = run_folder(study)
-    accuracy = recorded(folder)["test/acc"]
-    forged = (study / REMEMBERED).read_text().replace(f'"acc":{accuracy}', '"acc":0.5')
-    (folder / "predictions.npz").write_bytes(
-        (folder / "predictions.npz").read_bytes()
-    )  # as a copy has times of its own
-    (study / REMEMBERED).write_text(forged)
-    record(folder, test_acc=0.5, gap=recorded(folder)["train/acc"] - 0.5)
-    assert "mismatch" in load(study).unfinished["status"].tolist()
-
-
-def test_a_folder_that_cannot_be_written_is_verified_all_the_same(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
-        raise OSError("read-only file system")
-
-    monkeypatch.setattr("regbench.study.verification.write_text", refuse)
-    record(run_folder(study), test_loss=0.4)
-    assert load(study).unfinished["status"].tolist() == ["mismatch"]
-    assert not (study / REMEMBERED).exists()
-
-
-def test_a_single_runs_folder_gets_no_memory(study: Path) -> None:
-    folder = run_folder(study)
-    assert len(load(folder).runs) == 1
-    assert not list(study.rglob(REMEMBERED))
 
 
 def test_the_report_lists_what_it_leaves_out_and_ends_with_status_1(study: Path) -> None:

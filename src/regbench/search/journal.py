@@ -21,7 +21,7 @@ from regbench.config.fingerprint import counted_code
 from regbench.search.plan import Plan, Setting
 from regbench.storage.identity import identity
 from regbench.storage.schema import SEARCH
-from regbench.study.settings import flatten
+from regbench.study.flat_config import flatten
 
 JOURNAL = "journal.log"
 

@@ -62,7 +62,68 @@ def read_config(folder: Path) -> StoredConfig:
     Raises:
         DamagedError: Its file is missing or not what a run writes.
     """
-    return _read(folder / CONFIG)
+    return parse_config(read_config_text(folder))
+
+
+def read_config_text(folder: Path) -> bytes:
+    """Return a run folder's `config.yaml` as it stands there, for `parse_config`.
+
+    Raises:
+        DamagedError: The file is missing or cannot be read.
+    """
+    return _text_of(folder / CONFIG)
+
+
+def parse_config(text: bytes, name: str = CONFIG) -> StoredConfig:
+    """Return the configuration that the text of a `config.yaml` holds.
+
+    Args:
+        text: The file's content.
+        name: What it is called in messages.
+
+    Raises:
+        DamagedError: It is not what a run writes.
+    """
+    try:
+        stored = yaml.load(text.decode(), Loader=_Loader)
+    except RecursionError as error:
+        raise DamagedError(f"{name}: nested too deeply") from error
+    # Besides its own errors, PyYAML raises what it meets in values such as 2026-13-45 or !!bool maybe.
+    except Exception as error:
+        raise DamagedError(f"{name}: not YAML, {one_line(error)}") from error
+    return check_config(stored, name)
+
+
+def check_config(stored: Any, name: str = CONFIG) -> StoredConfig:
+    """Return the configuration that a parsed `config.yaml` holds.
+
+    Args:
+        stored: What was parsed.
+        name: What the file is called in messages.
+
+    Raises:
+        DamagedError: It is not what a run writes.
+    """
+    if _expanded_size(stored, {}) > _MOST_VALUES:
+        raise DamagedError(f"{name}: expected at most {_MOST_VALUES:,} values once its aliases are written out")
+    if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
+        raise DamagedError(f"{name}: expected overrides and config, received {shortened(stored)}")
+    if (wrong := _not_plain(stored)) is not None:
+        raise DamagedError(f"{name}: expected numbers, texts, lists and mappings alone, received {shortened(wrong)}")
+    for group_name in _GROUPS:
+        group = stored["config"].get(group_name)
+        if group is not None and not (isinstance(group, dict) and all(isinstance(key, str) for key in group)):
+            raise DamagedError(f"{name}: {group_name}: expected keys and values, received {shortened(group)}")
+    if not isinstance(stored.get("overrides") or [], list):
+        raise DamagedError(f"{name}: overrides: expected a list, received {shortened(stored['overrides'])}")
+    code = stored.get("code") or {}
+    if not isinstance(code, dict):
+        raise DamagedError(f"{name}: code: expected fingerprints by class, received {shortened(code)}")
+    return StoredConfig(
+        stored["config"],
+        [str(each) for each in stored.get("overrides") or []],
+        {str(each): str(value) for each, value in code.items()},
+    )
 
 
 def write_planned(study: Path, run: str, planned: StoredConfig) -> None:
@@ -93,7 +154,7 @@ def read_planned(study: Path, run: str) -> StoredConfig:
     """
     path, shared = _planned_path(study, run)
     try:
-        planned = _read(path)
+        planned = parse_config(_text_of(path), path.name)
     except DamagedError as error:
         raise DamagedError(f"{path}: {str(error).removeprefix(f'{path.name}: ')}") from error
     if not shared:
@@ -114,39 +175,13 @@ def _text(stored: StoredConfig) -> str:
     return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
-def _read(path: Path) -> StoredConfig:
-    name = path.name
+def _text_of(path: Path) -> bytes:
     try:
-        stored = yaml.load(read_bytes(path, _MOST_BYTES).decode(), Loader=_Loader)
+        return read_bytes(path, _MOST_BYTES)
     except FileNotFoundError as error:
-        raise DamagedError(f"{name}: missing") from error
+        raise DamagedError(f"{path.name}: missing") from error
     except OSError as error:
-        raise DamagedError(f"{name}: {one_line(error)}") from error
-    except RecursionError as error:
-        raise DamagedError(f"{name}: nested too deeply") from error
-    # Besides its own errors, PyYAML raises what it meets in values such as 2026-13-45 or !!bool maybe.
-    except Exception as error:
-        raise DamagedError(f"{name}: not YAML, {one_line(error)}") from error
-    if _expanded_size(stored, {}) > _MOST_VALUES:
-        raise DamagedError(f"{name}: expected at most {_MOST_VALUES:,} values once its aliases are written out")
-    if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
-        raise DamagedError(f"{name}: expected overrides and config, received {shortened(stored)}")
-    if (wrong := _not_plain(stored)) is not None:
-        raise DamagedError(f"{name}: expected numbers, texts, lists and mappings alone, received {shortened(wrong)}")
-    for group_name in _GROUPS:
-        group = stored["config"].get(group_name)
-        if group is not None and not (isinstance(group, dict) and all(isinstance(key, str) for key in group)):
-            raise DamagedError(f"{name}: {group_name}: expected keys and values, received {shortened(group)}")
-    if not isinstance(stored.get("overrides") or [], list):
-        raise DamagedError(f"{name}: overrides: expected a list, received {shortened(stored['overrides'])}")
-    code = stored.get("code") or {}
-    if not isinstance(code, dict):
-        raise DamagedError(f"{name}: code: expected fingerprints by class, received {shortened(code)}")
-    return StoredConfig(
-        stored["config"],
-        [str(each) for each in stored.get("overrides") or []],
-        {str(name): str(value) for name, value in code.items()},
-    )
+        raise DamagedError(f"{path.name}: {one_line(error)}") from error
 
 
 def _expanded_size(value: Any, known: dict[int, float]) -> float:

@@ -91,7 +91,7 @@ class RunResults(BaseModel):
 
     @model_validator(mode="after")
     def _fits_into_tables(self) -> Self:
-        for name, value in self:
+        for name, value in vars(self).items():
             if isinstance(value, int) and abs(value) >= _MOST:
                 raise ValueError(f"{name}: expected a number of at most 64 bits")
         return self

@@ -1,5 +1,6 @@
 """A study's folder: the run folders below it, and its plan `sweep.json`, which they replace where it is lost."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -37,21 +38,21 @@ class Plan:
 
 def find_runs(root: Path) -> tuple[list[Path], list[Path]]:
     """Return the run folders and the `sweep.json` files below a folder, both sorted; none of a study's search."""
-    runs: list[Path] = []
-    sweeps: list[Path] = []
-    for name, folders, files in os.walk(root):
-        folder = Path(name)
+    runs: list[str] = []
+    sweeps: list[str] = []
+    waiting = [os.fspath(root)]
+    while waiting:
+        place = waiting.pop()
+        folders, files = _entries(place)
         if RESULTS in files or CONFIG in files:
-            runs.append(folder)
-            folders.clear()
-            continue
-        if TUNING in files and folder != root:
-            folders.clear()  # a search's own runs belong to no study
-            continue
-        if SWEEP in files:
-            sweeps.append(folder / SWEEP)
-        folders[:] = [below for below in folders if not below.startswith(".")]
-    return sorted(runs, key=_natural), sorted(sweeps)
+            runs.append(place)
+        elif TUNING in files and place != os.fspath(root):
+            continue  # a search's own runs belong to no study
+        else:
+            inside = f"{place.rstrip('/')}/"
+            sweeps += [inside + SWEEP] if SWEEP in files else []
+            waiting += [inside + name for name in folders if not name.startswith(".")]
+    return sorted(map(Path, runs), key=_natural), sorted(map(Path, sweeps))
 
 
 def read_plan(path: Path) -> Plan:
@@ -98,6 +99,18 @@ def extend_plan(folder: Path, runs: Iterable[str]) -> None:
     plan, time = read_or_rebuild_plan(folder), (folder / SWEEP).stat().st_mtime_ns
     write_plan(folder, replace(plan, runs=list(dict.fromkeys([*plan.runs, *runs]))))
     os.utime(folder / SWEEP, ns=(time, time))
+
+
+def _entries(place: str) -> tuple[list[str], set[str]]:
+    """Return the names of the folders and of the files in a folder; links to folders are neither."""
+    folders, files = [], set()
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if not entry.is_dir():
+                files.add(entry.name)
+            elif not entry.is_symlink():
+                folders.append(entry.name)
+    return folders, files
 
 
 def _natural(path: Path) -> tuple[Any, ...]:

@@ -22,10 +22,9 @@ def not_acting(comparison: Comparison) -> dict[str, str]:
     only the second counts.
     """
     found: dict[str, str] = {}
-    runs = comparison.runs
-    baseline = runs[runs["label"] == comparison.baseline]
+    baseline = comparison.runs_of(str(comparison.baseline))
     for label in comparison.labels:
-        rows = runs[runs["label"] == label]
+        rows = comparison.runs_of(label)
         if label == comparison.baseline or rows.empty:
             continue
         if label != NONE and _all_idle(rows) and not set(rows["setting"]) & set(baseline["setting"]):
@@ -66,7 +65,8 @@ def _same_answers(rows: pd.DataFrame, baseline: pd.DataFrame) -> int:
     """Return on how many seeds the test logits are the baseline's; 0 where one differs or cannot be read."""
     if "folder" not in rows:
         return 0
-    pairs = rows.merge(baseline, on=_SEED, suffixes=("", " baseline"))
+    needed = [*_SEED, *_NUMBERS, "folder"]
+    pairs = rows[needed].merge(baseline[needed], on=_SEED, suffixes=("", " baseline"))
     # Numbers first: files are read only where these agree.
     if pairs.empty or not all((pairs[name] == pairs[f"{name} baseline"]).all() for name in _NUMBERS):
         return 0

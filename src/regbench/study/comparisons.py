@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -51,13 +52,22 @@ class Comparison:
     ended: frozenset[tuple[str, int]] = frozenset()
     search_sd: dict[str, float] = field(default_factory=dict)
 
+    def runs_of(self, label: str) -> pd.DataFrame:
+        """Return a setting's rows of `runs`; none where it has no run."""
+        found = self._by_label.get(label)
+        return self.runs.iloc[:0] if found is None else found
+
     def search_variance(self, label: str) -> float:
         """Return the variance of a setting's difference from the baseline that comes from searching both."""
         return sum(self.search_sd.get(name, 0.0) ** 2 for name in (label, str(self.baseline)))
 
     def described(self, label: str) -> str:
         """Name a setting with the strengths of its techniques."""
-        return with_strength(self.runs, label)
+        return with_strength(self.runs_of(label), label)
+
+    @cached_property
+    def _by_label(self) -> dict[str, pd.DataFrame]:
+        return {str(label): rows for label, rows in self.runs.groupby("label", sort=False)}
 
 
 def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
@@ -82,18 +92,19 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
     if baseline not in known and baseline != NONE:
         raise ValueError(f"baseline: expected one of {', '.join(known)}, got {baseline}")
     families = []
-    for where, rows in split_by(runs, fixed):
+    parts = list(split_by(runs, fixed))
+    histories = _histories(history, [rows for _, rows in parts])
+    ended, search_sd = _ended_without_results(study.unfinished), _search_sd(study)
+    for (where, rows), part in zip(parts, histories, strict=True):
         labels = sorted(set(rows["label"]), key=natural_order)
         chosen = baseline if baseline in labels else labels[0] if compared is not None else None
         labels = [label for label in labels if label == chosen] + [label for label in labels if label != chosen]
-        part = history[run_tables.by_run(history, rows, "label").notna()]
         title = _title(rows, where, compared)
         margin = float(margins(rows).max())
         training = _training(study, rows)
-        ended = _ended_without_results(study.unfinished, rows)
-        families.append(
-            Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, ended, _search_sd(study))
-        )
+        named = rows.drop_duplicates("config_hash")[["config_hash", "label"]].itertuples(index=False, name=None)
+        own = frozenset((str(label), seed) for config_hash, label in named for seed in ended.get(config_hash, ()))
+        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, own, search_sd))
     return families
 
 
@@ -133,11 +144,22 @@ def groups(rows: pd.DataFrame, columns: list[str]) -> list[pd.DataFrame]:
     return [part for _, part in rows.groupby(columns, dropna=False)] if columns else [rows]
 
 
-def _ended_without_results(unfinished: pd.DataFrame, rows: pd.DataFrame) -> frozenset[tuple[str, int]]:
-    """Return the label and the seed of the family's runs that are left out though they ended."""
-    known = rows.drop_duplicates("config_hash").set_index("config_hash")["label"]
-    ended = unfinished[unfinished["status"].isin(LEFT_OUT) & unfinished["config_hash"].isin(known.index)]
-    return frozenset((str(known[row["config_hash"]]), int(row["seed"])) for row in run_tables.records(ended))
+def _histories(history: pd.DataFrame, families: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the rows of the history that belong to each family's runs."""
+    numbered = pd.concat([rows[run_tables.RUN].assign(family=number) for number, rows in enumerate(families)])
+    if len(families) == 1 or numbered.duplicated(run_tables.RUN).any():
+        return [history[run_tables.by_run(history, rows, "label").notna()] for rows in families]
+    places = history.groupby(run_tables.by_run(history, numbered, "family")).indices
+    return [history.iloc[places.get(number, [])] for number in range(len(families))]
+
+
+def _ended_without_results(unfinished: pd.DataFrame) -> dict[str, list[int]]:
+    """Return by configuration the seeds of runs that are left out though they ended."""
+    ended = unfinished[unfinished["status"].isin(LEFT_OUT)].dropna(subset=["config_hash", "seed"])
+    found: dict[str, list[int]] = {}
+    for config_hash, seed in zip(ended["config_hash"], ended["seed"], strict=True):
+        found.setdefault(config_hash, []).append(int(seed))
+    return found
 
 
 def _lone_difference(runs: pd.DataFrame, fixed: list[str]) -> str | None:

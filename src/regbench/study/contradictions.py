@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from regbench.storage.identity import hash_of
 from regbench.storage.results import DamagedError
 from regbench.storage.schema import CONFIG, HISTORY, RESULTS
 from regbench.study.run_folders import Run
@@ -65,7 +64,7 @@ def _check_configuration(run: Run) -> None:
 
 def _check_hash(run: Run) -> None:
     """Refuse a configuration that is not the one that was trained: it has another hash."""
-    given = hash_of(run.stored.config, run.stored.code)
+    given = run.recipe.config_hash
     if given != run.results.config_hash:
         raise MismatchError(
             f"{CONFIG}: gives the hash {given}, but {RESULTS} has config_hash {run.results.config_hash}"

@@ -62,7 +62,7 @@ def read_predictions(folders: Iterable[str | Path]) -> Predictions:
     for folder in folders:
         file = Path(folder) / PREDICTIONS
         try:
-            stored = _read(file)
+            stored = _read(file, (*_ANSWERS, *_IMAGES))
         # A truncated archive raises from zipfile, zlib, numpy or the missing key, as it happens.
         except Exception as error:
             found.problems.append(f"{file}: expected a run's predictions, received {type(error).__name__}: {error}")
@@ -81,7 +81,7 @@ def read_predictions(folders: Iterable[str | Path]) -> Predictions:
 def read_logits(folder: Path) -> Array | None:
     """Return a run's test logits ``(N, C)``; None where they cannot be read."""
     try:
-        return _read(folder / PREDICTIONS)["logits"]
+        return _read(folder / PREDICTIONS, _ANSWERS)["logits"]
     except Exception:  # as above; whoever shows the predictions names what is wrong
         return None
 
@@ -102,7 +102,7 @@ def read_image_values(folder: Path, metric: str) -> tuple[Array, Array] | None:
     if metric not in MEANS_OVER_IMAGES:
         raise ValueError(f"metric: expected one of {', '.join(MEANS_OVER_IMAGES)}, got {metric}")
     try:
-        stored = _read(folder / PREDICTIONS)
+        stored = _read(folder / PREDICTIONS, _ANSWERS)
     except Exception:  # as above
         return None
     logits, labels = stored["logits"], stored["labels"]
@@ -146,21 +146,24 @@ def read_arrays(stream: BinaryIO, names: Iterable[str]) -> dict[str, Array]:
         ValueError: The archive is larger than any run's.
         Exception: Whatever zipfile, zlib and numpy raise of what is no such archive.
     """
+    arrays = {}
     with zipfile.ZipFile(stream) as archive:
         size = sum(each.file_size for each in archive.infolist())
-    if size > _MOST_BYTES:
-        raise ValueError(f"expected at most {_MOST_BYTES:,} bytes once unpacked, received {size:,}")
-    stream.seek(0)
-    with np.load(stream, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in names}
+        if size > _MOST_BYTES:
+            raise ValueError(f"expected at most {_MOST_BYTES:,} bytes once unpacked, received {size:,}")
+        for name in names:
+            with archive.open(f"{name}.npy") as member:
+                arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+    return arrays
 
 
-_KEYS = ("logits", "labels", "sample_images", "mistake_indices", "mistake_images")
+_ANSWERS = ("logits", "labels")
+_IMAGES = ("sample_images", "mistake_indices", "mistake_images")
 
 
-def _read(file: Path) -> dict[str, Array]:
+def _read(file: Path, names: Iterable[str]) -> dict[str, Array]:
     with file.open("rb") as stream:
-        stored = read_arrays(stream, _KEYS)
+        stored = read_arrays(stream, names)
     check_predictions(stored["logits"], stored["labels"])
     return stored
 

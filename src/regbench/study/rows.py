@@ -1,40 +1,58 @@
 """Rows of a study's tables, each from one run folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from regbench.storage.code import told_apart
 from regbench.storage.results import RunResults
 from regbench.storage.schema import METRICS, label_of, read_run_path
 from regbench.study import run_folders, run_tables
 from regbench.study.copies import LABELS, LOGITS
 from regbench.study.margins import MARGIN
 from regbench.study.run_tables import COLUMNS, DATA
-from regbench.study.settings import CODES, flatten
+from regbench.study.settings import CODES
 from regbench.study.verification import Verified
+
+_RESULTS = tuple(name for name in COLUMNS if name in RunResults.model_fields)
+
+
+class Identity(NamedTuple):
+    """What tells a run from others, as its `results.json` says it."""
+
+    study: str | None
+    dataset: str | None
+    model: str | None
+    setting: str | None
+    config_hash: str | None
+    seed: int | None
+
+    @classmethod
+    def of(cls, results: RunResults) -> "Identity":
+        """Return a run's."""
+        return cls(*(getattr(results, name) for name in cls._fields))
 
 
 def run_row(run: run_folders.Run, study: str, verified: Verified | None) -> dict[str, Any]:
-    """Return a finished run's row: results, configuration, code, and what its predictions were found to be."""
-    results, config = run.results, run.stored.config
-    values = results.model_dump(exclude={"metrics", "seconds", "provenance"})
-    row = {name: values[name] for name in COLUMNS if name in values} | {"study": study, "folder": str(run.folder)}
+    """Return a finished run's row: results, code, and what its predictions were found to be.
+
+    The values of its configuration are `run.recipe.cells`.
+    """
+    results, config = run.results, run.recipe.config
+    row = {name: getattr(results, name) for name in _RESULTS} | {"study": study, "folder": str(run.folder)}
     row |= {name: row[name] or label_of(config.get(name)) for name in ("dataset", "model", "optimizer", "scheduler")}
-    recorded = results.provenance.get("code")
-    code = told_apart(config, run.stored.code, recorded if isinstance(recorded, dict) else {})
-    row |= dict(zip(CODES, code, strict=True))
+    row |= dict(zip(CODES, run.recipe.told_apart(results.provenance), strict=True))
     row |= {name: results.metrics.get(name) for name in METRICS}
     row |= {f"seconds/{part}": value for part, value in results.seconds}
     row[DATA] = str(results.provenance.get("dataset_sha256") or "")[:12] or None
     row |= {LOGITS: verified.logits, LABELS: verified.labels} if verified else {}
     if results.inert:
         row[run_tables.INERT] = "+".join(results.inert)
-    row |= {f"config/{key}": value for key, value in flatten(config)}
-    row[MARGIN] = row.get("config/dataset.margin")
+    row[MARGIN] = run.recipe.cells.get("config/dataset.margin")
     return row
 
 
-def unfinished_row(folder: Path, path: Path, status: str, reason: str, results: RunResults | None) -> dict[str, Any]:
+def unfinished_row(
+    folder: Path, path: Path, status: str, reason: str, results: RunResults | Identity | None
+) -> dict[str, Any]:
     """Describe a run without results by its folder's name, or better by what its results.json says."""
     place = read_run_path(folder.resolve())
     row = {name: getattr(results, name, None) for name in ("dataset", "model", "setting", "config_hash", "seed")}

@@ -28,6 +28,8 @@ STAGES, ADDED_AFTER = "stages", "added_after"
 DATA = "data"
 # The keys that each setting chose for itself by a search, joined by spaces; there only if some study was tuned.
 TUNED = "tuned"
+# What tells a run from others in the tables.
+RUN = ["study", "dataset", "model", "config_hash", "seed"]
 HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]
 HISTORY_COLUMNS = [*HISTORY_IDENTITY, "epoch", "lr", "seconds", *CURVES]
 UNFINISHED_COLUMNS = ["folder", *IDENTITY, "config_hash", "seed", "status", "reason"]
@@ -46,6 +48,8 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
             columns[name] = values.astype("str")
         elif name in INTEGERS and values.notna().all():
             columns[name] = values.astype(int)
+        elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            columns[name] = values.astype(float)
         else:
             columns[name] = _typed(values.map(_plain, na_action="ignore"))
     return pd.DataFrame(columns, index=runs.index)
@@ -65,15 +69,18 @@ def ordered(columns: Iterable[Any], first: list[str]) -> list[str]:
 
 def by_run(history: pd.DataFrame, runs: pd.DataFrame, name: str) -> pd.Series:
     """Return a column of the runs' table for each row of their history; empty where its run is not among them."""
-    key = ["study", "dataset", "model", "config_hash", "seed"]
-    values = runs.drop_duplicates(key).set_index(key)[name]
-    return values.reindex(pd.MultiIndex.from_frame(history[key])).set_axis(history.index)
+    values = runs.drop_duplicates(RUN).set_index(RUN)[name]
+    return values.reindex(pd.MultiIndex.from_frame(history[RUN])).set_axis(history.index)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Give the rows as dictionaries without the empty values."""
-    rows = table.astype(object).to_dict("records")
-    return [{str(name): value for name, value in row.items() if not pd.isna(value)} for row in rows]
+    names = list(map(str, table.columns))
+    values, known = table.astype(object).to_numpy(), table.notna().to_numpy()
+    return [
+        {name: value for name, value, is_known in zip(names, row, there, strict=True) if is_known}
+        for row, there in zip(values.tolist(), known.tolist(), strict=True)
+    ]
 
 
 def read_results(path: Path) -> pd.DataFrame:

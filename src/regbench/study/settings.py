@@ -1,8 +1,7 @@
 """What the runs of a study are called: each setting's label, and the configuration values in which runs differ."""
 
-import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import cycle
 from typing import Any
 
@@ -49,9 +48,12 @@ def label_settings(runs: pd.DataFrame) -> pd.Series:
         short = [name.rpartition(".")[2] for name in varied]
         if len(set(short)) < len(short):
             short = [name.removeprefix(REGULARIZER) for name in varied]
-        for index, values in zip(on.index, on[varied].itertuples(index=False, name=None), strict=True):
+        distinct, which = _distinct(on, varied)
+        named = np.empty(len(distinct), dtype=object)
+        for place, values in enumerate(distinct):
             shown = [f"{name}={config_value(value)}" for name, value in zip(short, values, strict=True)]
-            labels[index] = " ".join([str(setting), *shown])
+            named[place] = " ".join([str(setting), *shown])
+        labels[on.index] = named[which]
     return _told_apart_by_code(runs, labels).astype("str")
 
 
@@ -141,32 +143,6 @@ def natural_order(label: str) -> tuple[tuple[bool, str | float], ...]:
     )
 
 
-def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a configuration's values by dotted key; lists and empty groups as JSON text, callbacks as one text."""
-    for key, value in config.items():
-        if key == "callbacks" and not prefix and isinstance(value, dict):
-            yield key, _callbacks(value)
-        elif isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list | dict):
-            yield f"{prefix}{key}", json.dumps(value, default=str)
-        else:
-            yield f"{prefix}{key}", value
-
-
-def unflatten(values: dict[str, Any]) -> dict[str, Any]:
-    """Undo `flatten`, as far as a table's cells keep it."""
-    config: dict[str, Any] = {}
-    for key, value in values.items():
-        *groups, last = key.split(".")
-        inner = config
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        is_json = isinstance(value, str) and value[:1] in {"[", "{"}
-        inner[last] = json.loads(value) if is_json else value
-    return config
-
-
 def _told_apart_by_code(runs: pd.DataFrame, labels: pd.Series) -> pd.Series:
     if REGULARIZER_CODE not in runs:
         return labels
@@ -189,8 +165,19 @@ def _all_off(rows: pd.DataFrame, techniques: list[str], columns: list[str]) -> n
         own = [name for name in columns if technique_of(name) == technique]
         target = f"{REGULARIZER}{technique}._target_"
         own += [target] if target in rows else []
-        off &= [is_off({name.rpartition(".")[2]: row[name] for name in own}) for row in rows[own].to_dict("records")]
+        names = [name.rpartition(".")[2] for name in own]
+        distinct, which = _distinct(rows, own)
+        off &= np.array([is_off(dict(zip(names, values, strict=True))) for values in distinct], dtype=bool)[which]
     return off
+
+
+def _distinct(rows: pd.DataFrame, columns: list[str]) -> tuple[list[tuple[Any, ...]], np.ndarray]:
+    """Return the combinations of values in these columns, and for each row the place of its own among them."""
+    if not columns or rows.empty:
+        return [()] * min(len(rows), 1), np.zeros(len(rows), dtype=int)
+    which = rows.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
+    _, first = np.unique(which, return_index=True)
+    return list(rows[columns].iloc[first].itertuples(index=False, name=None)), which
 
 
 def is_off(parameters: dict[str, Any]) -> bool:
@@ -213,13 +200,3 @@ def _follows_dataset(rows: pd.DataFrame, name: str) -> bool:
     if pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name]):
         return False
     return bool((rows.groupby("dataset")[name].nunique(dropna=False) == 1).all())
-
-
-def _callbacks(config: dict[str, Any]) -> str:
-    """Name the callbacks with their arguments: one value, since none of them has a place where others have not."""
-    texts = []
-    for name, node in sorted(config.items()):
-        arguments = node if isinstance(node, dict) else {}
-        shown = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "_target_")
-        texts.append(f"{name} ({shown})" if shown else name)
-    return " + ".join(texts) or "none"

@@ -5,6 +5,7 @@ that long ones cost no room on a phone.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 from regbench.drawing.style import FAINT, PAPER, RULE, SettingStyle, figure_style, new_figure, shorten
 from regbench.study.figures.rendering import RenderedFigure, render
 from regbench.study.formatting import mean_sd_of, points
+
+_MOST_SEEDS = 100
 
 
 def forest_plot(
@@ -64,21 +67,23 @@ def forest_plot(
 def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> RenderedFigure:
     """Every run's test accuracy as a point, the same seed at the same height in every row, the mean as a bar."""
     labels = present_labels(runs, styles)
-    heights = {seed: step for step, seed in enumerate(sorted(runs["seed"].unique()))}
+    shown, told = some_seeds(runs)
+    heights = {seed: step for step, seed in enumerate(shown)}
     with figure_style():
         figure, axes = _rows(len(labels))
         for row, label in enumerate(labels):
             own, style = runs[runs["label"] == label], styles[label]
             values = 100 * own["test/acc"].astype(float)
-            spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own["seed"]]
-            axes.plot(values, spread, style.marker, color=style.color, ms=5, alpha=0.75, mew=0)
+            drawn = own["seed"].isin(shown)
+            spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own.loc[drawn, "seed"]]
+            axes.plot(values[drawn], spread, style.marker, color=style.color, ms=5, alpha=0.75, mew=0)
             axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=style.color, lw=2.4)
             _row_text(axes, -row, shorten(label, 36), f"{mean_sd_of(values)}, n = {len(values)}")
         axes.set_xlabel("test accuracy, %")
         axes.set_title("Every seed's test accuracy")
         caption = (
             "Test accuracy of every run; the bar is the mean. In every row the same seed stands at the same height. "
-            "Numbers are the mean ± one standard deviation."
+            f"Numbers are the mean ± one standard deviation.{told}"
         )
         return render(name, caption, figure)
 
@@ -86,14 +91,16 @@ def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle])
 def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> RenderedFigure:
     """The generalization gap: test accuracy (full) joined to training accuracy (hollow), one row per setting."""
     labels = present_labels(runs, styles)
+    shown, told = some_seeds(runs)
     with figure_style():
         figure, axes = _rows(len(labels))
         for row, label in enumerate(labels):
             own, style = runs[runs["label"] == label], styles[label]
+            drawn = own["seed"].isin(shown)
             train, test = (100 * own[key].astype(float) for key in ("train/acc", "test/acc"))
             axes.plot([test.mean(), train.mean()], [-row, -row], color=style.color, lw=3, alpha=0.45)
             for values, face in ((test, style.color), (train, PAPER)):
-                axes.plot(values, [-row] * len(values), "|", color=style.color, ms=9, alpha=0.55)
+                axes.plot(values[drawn], [-row] * int(drawn.sum()), "|", color=style.color, ms=9, alpha=0.55)
                 axes.plot([values.mean()], [-row], style.marker, ms=7.5, mfc=face, mec=style.color, mew=1.5, zorder=4)
             _row_text(axes, -row, shorten(label, 36), f"gap {mean_sd_of(own['gap'], 100)}")
         axes.set_xlabel("accuracy, %: test (full), training (hollow)")
@@ -101,9 +108,19 @@ def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) 
         caption = (
             "Test accuracy (full mark) and training accuracy (hollow mark), both of the chosen checkpoint in "
             "evaluation mode; ticks are single runs. Between them lies the generalization gap. A small gap is no merit "
-            "where the test accuracy is lower, too."
+            f"where the test accuracy is lower, too.{told}"
         )
         return render(name, caption, figure)
+
+
+def some_seeds(runs: pd.DataFrame, most: int = _MOST_SEEDS) -> tuple[list[Any], str]:
+    """Return the seeds that a figure has room for, evenly taken from all, and a sentence where these are not all."""
+    seeds = sorted(runs["seed"].unique())
+    if len(seeds) <= most:
+        return seeds, ""
+    places = np.linspace(0, len(seeds) - 1, most).round().astype(int)
+    told = f" Drawn are {most} of the {len(seeds):,} seeds; numbers and means are of all."
+    return [seeds[place] for place in places], told
 
 
 def present_labels(runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> list[str]:

@@ -1,15 +1,18 @@
 """The paired differences: what each seed reached with the baseline, and with the setting in its place."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from regbench.drawing.style import FAINT, INK, SettingStyle, figure_style, shorten
-from regbench.study.figures.differences import present_labels
+from regbench.study.figures.differences import present_labels, some_seeds
 from regbench.study.figures.panels import name_panel, setting_panels
 from regbench.study.figures.rendering import RenderedFigure, render
 from regbench.study.formatting import points
+
+_MOST_LINES = 40
 
 
 def pairs_plot(
@@ -45,10 +48,11 @@ def pairs_plot(
                 pairs[label] = 100 * both
     if not pairs:
         return None
+    seeds, told = some_seeds(runs, _MOST_LINES)
     with figure_style():
         figure, panels = setting_panels(list(pairs), "Test accuracy, seed by seed")
         for axes, (label, both) in zip(panels, pairs.items(), strict=True):
-            _lines(axes, both, styles[label])
+            _lines(axes, both, styles[label], seeds)
             _name_outlying(axes, both, label, baseline, outlying)
             rising = int((both["setting"] > both["baseline"]).sum())
             mean = float((both["setting"] - both["baseline"]).mean())
@@ -62,13 +66,14 @@ def pairs_plot(
             f"One thin line for each seed, from {baseline} to the setting, both trained with that seed. Where it rises "
             "the setting is better (coloured); where it falls, worse (grey, dashed). The thick line joins the means. "
             "Lines that run side by side say that seeds differ, but the difference between the settings hardly does."
+            f"{told}"
         )
         return render(name, caption, figure)
 
 
-def _lines(axes: Axes, both: pd.DataFrame, style: SettingStyle) -> None:
+def _lines(axes: Axes, both: pd.DataFrame, style: SettingStyle, seeds: Collection[Any]) -> None:
     faint = 0.75 if len(both) <= 12 else 0.45
-    for first, second in both.to_numpy():
+    for first, second in both[both.index.get_level_values("seed").isin(seeds)].to_numpy():
         rises = second > first
         axes.plot(
             [0, 1], [first, second], color=style.color if rises else FAINT, ls="-" if rises else (0, (3, 1.5)),

@@ -4,6 +4,7 @@ import io
 import re
 from dataclasses import dataclass
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from regbench.drawing.style import INK, PAPER, RULE
@@ -35,7 +36,8 @@ def render(name: str, caption: str, figure: Figure) -> RenderedFigure:
     """The figure in both formats, without the clock or the machine in them, so that the same data gives same bytes."""
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    # Laid out once: the second format takes the first one's places.
+    # Laid out once: the second format takes the first one's places, without the pass that `savefig` makes for them.
     figure.set_layout_engine("none")
-    figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
+    figure.set_dpi(160)
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]  # Matplotlib's
     return RenderedFigure(name, caption, svg.getvalue(), png.getvalue())

@@ -8,7 +8,8 @@ import yaml
 
 from regbench.study.comparisons import fixed_columns
 from regbench.study.report.page import Block, Cell, Section, Table
-from regbench.study.results import Study
+from regbench.study.report.shown import TABLE_ROWS
+from regbench.study.results import LEFT_OUT, Study
 from regbench.study.run_tables import DATA
 from regbench.study.settings import CODES, OTHER_CODE, REGULARIZER_CODE, base_label
 
@@ -19,14 +20,20 @@ def unfinished(study: Study, problems: Sequence[str]) -> list[Section]:
         return []
     heads = ["run", "status", "reason"]
     rows = []
-    for entry in study.unfinished.to_dict("records"):
+    # What went wrong comes first where not all can be listed.
+    entries = study.unfinished
+    texts = [*problems[:TABLE_ROWS]]
+    if len(entries) > TABLE_ROWS:
+        entries = entries.sort_values("status", key=lambda status: ~status.isin(LEFT_OUT), kind="stable")[:TABLE_ROWS]
+        texts.append(f"Listed are {TABLE_ROWS} of {len(study.unfinished):,} runs; results.csv has all.")
+    for entry in entries.to_dict("records"):
         name = " ".join(str(entry[key]) for key in ("label",) if _known(entry.get(key)))
         seed = f", seed {int(entry['seed'])}" if _known(entry.get("seed")) else ""
         run = f"{name}{seed}" if name else str(entry["folder"])
         reason = str(entry["reason"]) if _known(entry.get("reason")) else ""
         rows.append([Cell(run), Cell(str(entry["status"])), Cell(reason)])
     tables = [Table("", heads, rows, sortable=True, prose=True)] if rows else []
-    return [Section("unfinished", "Runs without a result", problems, [Block(tables=tables)])]
+    return [Section("unfinished", "Runs without a result", texts, [Block(tables=tables)])]
 
 
 def mixed_code(study: Study) -> list[str]:
@@ -52,6 +59,9 @@ def configurations(study: Study) -> list[Section]:
     varied = [key for key in ("optimizer", "scheduler", "train_size", "epochs") if study.runs[key].nunique() > 1]
     columns = ["label", "dataset", "model", *varied, "config_hash"]
     settings = study.runs.drop_duplicates(subset=columns)
+    more = len(settings) - TABLE_ROWS
+    texts = [f"The first {TABLE_ROWS} configurations; {more:,} more are in results.csv."] if more > 0 else []
+    settings = settings[:TABLE_ROWS]
     rows = [
         [Cell(str(run[key]) if _known(run[key]) else "–") for key in [*columns, *keys]]
         for run in settings.to_dict("records")
@@ -64,7 +74,7 @@ def configurations(study: Study) -> list[Section]:
             name = f"{run['label']} · {run['dataset']} · {run['model']} · {run['config_hash']}"
             listings.append((name, yaml.safe_dump(config, sort_keys=False, allow_unicode=True)))
     blocks = [Block(tables=[Table("What differs between the settings", heads, rows, sortable=True)])]
-    return [Section("configurations", "Configurations", blocks=blocks, listings=listings)]
+    return [Section("configurations", "Configurations", texts, blocks, listings)]
 
 
 def provenance(study: Study, command: str) -> list[Section]:

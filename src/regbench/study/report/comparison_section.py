@@ -1,6 +1,7 @@
 """One family of settings in the report: its verdicts, its table of settings, its figures."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -20,6 +21,14 @@ from regbench.study.figures.rendering import RenderedFigure
 from regbench.study.predictions import Predictions, confused_pairs, read_predictions
 from regbench.study.report.files import FileNames
 from regbench.study.report.page import Block, Cell, Table, mean_cell
+from regbench.study.report.shown import (
+    FIGURE_SETTINGS,
+    TABLE_ROWS,
+    left_out,
+    ranked_settings,
+    shown_settings,
+    shown_styles,
+)
 from regbench.study.report.tables import comparison_table
 from regbench.study.report.verdict_cards import SIGNS
 from regbench.study.statistics import VERDICTS, Difference, advantage_by_epoch
@@ -27,7 +36,8 @@ from regbench.study.statistics.checks.outliers import find_outlying
 from regbench.study.statistics.pairing import values_by_seed
 from regbench.study.statistics.power import power_curves
 
-_DETAILED = 12
+# Settings whose predictions are drawn.
+_DETAILED, _DETAILED_OF_MANY = 12, 6
 
 
 def short_title(comparison: Comparison) -> str:
@@ -52,7 +62,9 @@ def settings_table(
     )
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
     rows = []
-    for entry in comparison_table(comparison, differences).to_dict("records"):
+    shown = shown_settings(comparison, TABLE_ROWS)
+    entries = comparison_table(comparison, differences).set_index("label", drop=False).loc[shown]
+    for entry in entries.to_dict("records"):
         label = str(entry["label"])
         row = [Cell(comparison.described(label), color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
         row.append(_mean_cell(entry, "test/acc", 100, 2))
@@ -76,18 +88,25 @@ def settings_table(
             "counted half. Equivalent means that the interval "
             f"lies inside ±{100 * comparison.margin:g} points."
         )
-    return Table(comparison.title, heads, rows, note, sortable=True)
+    return Table(comparison.title, heads, rows, note + left_out(comparison, shown), sortable=True)
 
 
 def predictions_by_setting(comparison: Comparison) -> dict[str, Predictions]:
-    """The stored predictions of every setting that has any; runs read from a CSV have no folder and none."""
-    found = {}
-    for label in comparison.labels:
-        runs = comparison.runs[comparison.runs["label"] == label]
-        folders = [folder for folder in runs["folder"] if isinstance(folder, str) and folder]
+    """The stored predictions of the first settings that have any; runs read from a CSV have no folder and none."""
+    found: dict[str, Predictions] = {}
+    most = _DETAILED if len(comparison.labels) <= FIGURE_SETTINGS else _DETAILED_OF_MANY
+    for label in shown_settings(comparison, FIGURE_SETTINGS):
+        folders = [folder for folder in comparison.runs_of(label)["folder"] if isinstance(folder, str) and folder]
         if folders:
             found[label] = read_predictions(folders)
+        if sum(each.read > 0 for each in found.values()) == most:
+            break
     return found
+
+
+def without_predictions(comparison: Comparison, found: Mapping[str, Predictions]) -> int:
+    """Return how many settings have run folders whose predictions were not looked at."""
+    return sum(bool(comparison.runs_of(label)["folder"].any()) for label in comparison.labels if label not in found)
 
 
 def difference_figures(
@@ -101,25 +120,27 @@ def difference_figures(
     if not differences:
         return []
     columns = ("label", "mean", "low", "high", "verdict")
-    frame = pd.DataFrame([{name: getattr(each, name) for name in columns} for each in differences])
+    by_label = {each.label: {name: getattr(each, name) for name in columns} for each in differences}
+    shown = shown_settings(comparison, FIGURE_SETTINGS)
+    frame = pd.DataFrame([by_label[label] for label in shown if label in by_label])
     title = short_title(comparison) if limits is not None else ""
-    return [
-        forest_plot(names("differences"), frame, styles, str(comparison.baseline), comparison.margin, limits, title)
-    ]
+    drawn = forest_plot(names("differences"), frame, styles, str(comparison.baseline), comparison.margin, limits, title)
+    return [_with_left_out(drawn, comparison, shown)]
 
 
 def spread_figures(
     comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames
 ) -> list[RenderedFigure]:
     """Every seed, the pairs of runs with one seed, and the gap."""
-    own = {label: styles[label] for label in comparison.labels}
-    drawn = [seed_plot(names("seeds"), comparison.runs, own), gap_plot(names("gap"), comparison.runs, own)]
+    own = shown_styles(comparison, styles)
+    runs = comparison.runs[comparison.runs["label"].isin(list(own))]
+    drawn = [seed_plot(names("seeds"), runs, own), gap_plot(names("gap"), runs, own)]
     if comparison.baseline is not None:
         outlying = find_outlying(values_by_seed(comparison.runs, "test/acc"))
         named = {(run.label, run.seed) for run in outlying}
-        pairs = pairs_plot(names("pairs"), comparison.runs, own, comparison.baseline, named)
+        pairs = pairs_plot(names("pairs"), runs, own, comparison.baseline, named)
         drawn[1:1] = [pairs] if pairs is not None else []
-    return drawn
+    return [_with_left_out(figure, comparison, own) for figure in drawn]
 
 
 def power_figures(
@@ -131,18 +152,22 @@ def power_figures(
     """How likely so many seeds show the margin."""
     tested = {each.label: each for each in differences if each.evidence.is_tested and each.verdict in VERDICTS[:4]}
     together = max((each.together for each in tested.values()), default=None)
+    own = shown_styles(comparison, styles)
+    tested = {label: each for label, each in tested.items() if label in own}
     curves = power_curves({label: each.evidence for label, each in tested.items()}, comparison.margin, together)
     if curves.empty:
         return []
     now = {label: each.n for label, each in tested.items()}
     needed = {label: each.seeds_needed.words for label, each in tested.items() if each.seeds_needed is not None}
-    own = {label: styles[label] for label in comparison.labels}
-    return [power_plot(names("power"), curves, own, str(comparison.baseline), comparison.margin, now, needed)]
+    drawn = power_plot(names("power"), curves, own, str(comparison.baseline), comparison.margin, now, needed)
+    return [_with_left_out(drawn, comparison, own)]
 
 
 def epoch_blocks(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[Block]:
     """The advantage over the baseline at each budget, and convergence."""
-    own = {label: styles[label] for label in comparison.labels}
+    # The figures draw the first of these and count the others.
+    many = len(comparison.labels) > FIGURE_SETTINGS
+    own = {label: styles[label] for label in (ranked_settings(comparison) if many else comparison.labels)}
     history = comparison.history
     columns = [
         f"{split}/{kind}"
@@ -179,8 +204,18 @@ def prediction_blocks(
     classes: Sequence[str],
     names: FileNames,
     samples: bool,
+    others: int,
 ) -> list[Block]:
-    """Reliability, samples, the confused pairs, and each setting's confusion matrix and mistakes."""
+    """Reliability, samples, the confused pairs, and each setting's confusion matrix and mistakes.
+
+    Args:
+        found: The predictions by setting.
+        styles: A style for each.
+        classes: The names of the classes.
+        names: For the figures' files.
+        samples: Whether to show test images.
+        others: How many settings' predictions were not looked at.
+    """
     read = {label: each for label, each in found.items() if each.read}
     if not read:
         return []
@@ -190,8 +225,8 @@ def prediction_blocks(
     drawn = [reliability_figure(names("reliability"), shown, styles)]
     if samples and first.samples.size:
         drawn.append(sample_grid(names("samples"), first.samples, class_names))
-    left_out = len(read) - len(shown)
-    texts = [f"Shown are the first {len(shown)} settings; {left_out} more are left out."] if left_out else []
+    more = others + len(read) - len(shown)
+    texts = [f"Shown are the first {len(shown)} settings; {more} more are left out."] if more else []
     return [
         Block("Calibration and data", texts, drawn),
         Block("Most confused classes", tables=[_pairs_table(shown, class_names, styles)]),
@@ -213,6 +248,10 @@ def prediction_blocks(
             ],
         ),
     ]
+
+
+def _with_left_out(figure: RenderedFigure, comparison: Comparison, shown: Iterable[str]) -> RenderedFigure:
+    return replace(figure, caption=figure.caption + left_out(comparison, shown))
 
 
 def _has(history: pd.DataFrame, split: str, kind: str) -> bool:

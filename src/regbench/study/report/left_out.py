@@ -1,5 +1,6 @@
 """What a report says about runs that it leaves out, and about those that it could not verify."""
 
+from regbench.study.report.shown import TABLE_ROWS
 from regbench.study.results import LEFT_OUT, Study
 
 _MOST_LINES = 20
@@ -14,7 +15,8 @@ def list_left_out(study: Study) -> list[str]:
     lines = [f"{_verb(str(entry['status']))} {entry['folder']}: {entry['reason']}" for entry in entries]
     more = len(lines) - _MOST_LINES
     if more > 0:
-        lines = [*lines[:_MOST_LINES], f"… and {more} more; results.csv and the page list all"]
+        where = "results.csv and the page list" if len(entries) <= TABLE_ROWS else "results.csv lists"
+        lines = [*lines[:_MOST_LINES], f"… and {more} more; {where} all"]
     return [*lines, *unverified_notice(study)]
 
 

@@ -45,11 +45,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The verdicts of one family of runs."""
+    """The verdicts of one family of runs; ``more`` says what is not shown."""
 
     title: str
     verdicts: Sequence[Verdict]
     notes: Sequence[str] = ()
+    more: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from regbench.drawing.style import SettingStyle
 from regbench.study.figures.varied_parameters import parameter_plots, setting_plots
 from regbench.study.report.files import FileNames
 from regbench.study.report.page import Block, Cell, Table, Verdict, mean_cell_of
+from regbench.study.report.shown import AXES, TABLE_ROWS
 from regbench.study.settings import REGULARIZER
 from regbench.study.varied_parameters import VariedParameter
 
@@ -13,10 +14,13 @@ from regbench.study.varied_parameters import VariedParameter
 def parameter_blocks(
     parameters: Sequence[VariedParameter], styles: Mapping[str, SettingStyle]
 ) -> tuple[list[Block], list[Verdict]]:
-    """Accuracy and gap against every varied number, and for a technique's strength what validation picks."""
+    """Accuracy and gap against every varied number, and for a technique's strength what validation picks.
+
+    Where there are more than a page has room for, those along which most runs lie are shown.
+    """
     blocks, picks = [], []
     names = FileNames("axes")
-    for parameter in parameters:
+    for parameter in _most_runs(parameters):
         shared = [f"{key.rpartition('/')[2]} {value}" for key, value in parameter.where.items()]
         title = ", ".join([parameter.title, *shared])
         name = names(title)
@@ -32,17 +36,29 @@ def parameter_blocks(
         if technique and parameter.pick is not None:
             picks.append(_picked(parameter, title))
         blocks.append(Block(title, figures=figures, tables=tables))
+    if more := len(parameters) - len(blocks):
+        blocks.append(Block(texts=[f"{more:,} more axes are not drawn."]))
     return blocks, picks
+
+
+def _most_runs(parameters: Sequence[VariedParameter]) -> list[VariedParameter]:
+    """Return as many as there is room for, in their order."""
+    if len(parameters) <= AXES:
+        return list(parameters)
+    ranked = sorted(range(len(parameters)), key=lambda place: -len(parameters[place].runs))
+    return [parameters[place] for place in sorted(ranked[:AXES])]
 
 
 def _table(parameter: VariedParameter, title: str) -> Table:
     rows = []
-    for value in parameter.values:
+    for value in parameter.values[:TABLE_ROWS]:
         runs = parameter.runs[parameter.runs["value"] == value]
         text = f"{value:g}" + (" (picked)" if value == parameter.pick else "")
         row = [Cell(text, float(value)), Cell(str(len(runs)), len(runs))]
         rows.append(row + [mean_cell_of(runs[key], 100) for key in ("val/acc", "test/acc", "train/acc", "gap")])
-    return Table(title, [parameter.title, "n", "validation", "test", "training", "gap"], rows, sortable=True)
+    more = len(parameter.values) - len(rows)
+    note = f"The first {len(rows)} values; {more:,} more are left out." if more else ""
+    return Table(title, [parameter.title, "n", "validation", "test", "training", "gap"], rows, note, sortable=True)
 
 
 def _picked(parameter: VariedParameter, title: str) -> Verdict:

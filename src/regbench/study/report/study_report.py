@@ -22,11 +22,13 @@ from regbench.study.report.comparison_section import (
     settings_table,
     short_title,
     spread_figures,
+    without_predictions,
 )
 from regbench.study.report.files import FileNames, slug, write_page
 from regbench.study.report.left_out import unfinished_notice, unverified_notice
 from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdicts, mean_cell_of
 from regbench.study.report.parameter_section import parameter_blocks
+from regbench.study.report.shown import FAMILIES, TABLE_ROWS, shown_settings
 from regbench.study.report.tables import write_tables
 from regbench.study.report.tuned_section import tuned_notices, tuned_sections
 from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
@@ -67,12 +69,15 @@ def write_report(
     parameters = varied_parameters(study)
     more = [str(label) for parameter in parameters for label in parameter.runs["label"].unique()]
     styles = setting_styles([*(label for each in families for label in each.labels), *more])
-    drawn, told, problems = _families(families, differences, styles, study)
+    shown, judged = families[:FAMILIES], differences[:FAMILIES]
+    drawn, told, problems = _families(shown, judged, styles, study)
+    if others := len(families) - len(shown):
+        told.append(Verdicts("", [], more=f"{others:,} more families of settings are in comparison.csv."))
     varied, picks = parameter_blocks(parameters, styles)
     if picks:
         told.append(Verdicts("Chosen on validation data", picks))
     sections = [
-        Section("results", "Results", blocks=_results(families, differences, styles)),
+        Section("results", "Results", blocks=_results(shown, judged, styles)),
         *drawn,
         *tuned_sections(study, styles),
         *([Section("strengths", "Along an axis", blocks=varied)] if varied else []),
@@ -118,7 +123,12 @@ def _families(
             blocks += epoch_blocks(comparison, styles, names)
             dataset = str(comparison.runs["dataset"].iloc[0])
             blocks += prediction_blocks(
-                predictions, styles, _classes(study, comparison), names, samples=dataset not in sampled
+                predictions,
+                styles,
+                _classes(study, comparison),
+                names,
+                samples=dataset not in sampled,
+                others=without_predictions(comparison, predictions),
             )
             sampled.add(dataset)
             problems += [line for each in predictions.values() for line in each.problems]
@@ -165,11 +175,11 @@ def _side_by_side(
 ) -> Table:
     """Settings down, families across: test accuracy, and the difference from that family's baseline."""
     rows = []
-    labels = dict.fromkeys(label for each in families for label in each.labels)
-    for label in labels:
+    labels = dict.fromkeys(label for each in families for label in shown_settings(each, TABLE_ROWS))
+    for label in list(labels)[:TABLE_ROWS]:
         row = [Cell(label, color=styles[label].color)]
         for comparison, found in zip(families, differences, strict=True):
-            accuracy = mean_cell_of(comparison.runs.loc[comparison.runs["label"] == label, "test/acc"], 100)
+            accuracy = mean_cell_of(comparison.runs_of(label)["test/acc"], 100)
             difference = next((each for each in found if each.label == label), None)
             if difference is None:
                 row.append(accuracy)
@@ -197,6 +207,7 @@ def _lines(told: Sequence[Verdicts]) -> list[str]:
     for group in told:
         lines += [f"{group.title}:"] if group.title else []
         lines += [f"{each.symbol} {each.badge} {each.sentence}" for each in group.verdicts]
+        lines += [group.more] if group.more else []
     return lines
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from regbench.storage.files import replace_file, write_json
 from regbench.storage.schema import HISTORY, PROVENANCE, run_path
 from regbench.study.comparisons import Comparison
+from regbench.study.flat_config import flatten
 from regbench.study.formatting import MISSING, interval, mean_sd, p_value, points
 from regbench.study.results import Study
 from regbench.study.run_tables import (
@@ -22,7 +23,7 @@ from regbench.study.run_tables import (
     TUNED,
     ordered,
 )
-from regbench.study.settings import CODES, NOT_COMPARED, flatten
+from regbench.study.settings import CODES, NOT_COMPARED
 from regbench.study.statistics import Difference
 
 _SPREAD = ["train/acc", "val/acc", "test/acc", "test/loss", "test/ece", "gap", "best_epoch", "seconds/total"]
@@ -94,8 +95,9 @@ def write_tables(study: Study, judged: Sequence[tuple[Comparison, Sequence[Diffe
 def results_table(study: Study) -> pd.DataFrame:
     """Give the table that `results.csv` holds."""
     runs = study.runs.drop(columns=[name for name in study.runs if str(name).startswith("config/")])
-    configs = {key: _cells(config) for key, config in study.configs.items()}
-    values = pd.DataFrame([configs.get(key, {}) for key in runs["config_hash"]], index=runs.index)
+    hashes = list(dict.fromkeys(runs["config_hash"]))
+    values = pd.DataFrame([_cells(study.configs.get(key, {})) for key in hashes], index=hashes)
+    values = values.take(values.index.get_indexer(pd.Index(runs["config_hash"]))).set_axis(runs.index)
     values = values[sorted(values.columns)].dropna(axis=1, how="all")
     # The run's place below its study, not on this machine.
     places = [

@@ -6,6 +6,7 @@ import numpy as np
 
 from regbench.study.comparisons import Comparison
 from regbench.study.report.page import Block, Cell, Section, Table, Verdict, Verdicts
+from regbench.study.report.shown import shown_cards
 from regbench.study.statistics import VERDICTS, Difference
 from regbench.study.statistics.checks.still_improving import still_improving
 from regbench.study.statistics.intervals import binomial_error
@@ -31,7 +32,8 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
     """
     improving = still_improving(comparison)
     listed = []
-    for each in differences:
+    shown = shown_cards(differences)
+    for each in shown:
         details = interval_lines(each) if np.isfinite(each.low) else []
         details += each.doubts
         told = improving[each.label].sentence
@@ -53,7 +55,9 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
             f"{100 * accuracy:.1f} % with a standard error of {error:.2f} points. Differences on the same images are "
             "surer: “on new images” says how sure."
         )
-    return Verdicts(title, listed, notes)
+    number = len(differences) - len(shown)
+    more = f"{number:,} more verdicts are in comparison.csv; these are the first by verdict and size." if number else ""
+    return Verdicts(title, listed, notes, more)
 
 
 def glossary(margins: Sequence[float]) -> Section:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import special
 _EXACT_PAIRS = 40
 _EXACT_SPLITS = 50_000
 _DRAWS = 20_000
+_MOST_SIGNS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -111,24 +113,41 @@ def sign_flip_p(differences: np.ndarray) -> float:
     Exact up to 40 pairs: all sums of one half of the pairs are set against all sums of the other half, so 2^40 flips
     need 2^20 look-ups. Beyond, from 20,000 seeded draws.
     """
-    values = np.abs(np.asarray(differences, dtype=float))
+    return _sign_flip_p(np.asarray(differences, dtype=float).tobytes())
+
+
+@lru_cache(maxsize=8192)
+def _sign_flip_p(stored: bytes) -> float:
+    differences = np.frombuffer(stored)
+    values = np.abs(differences)
     threshold = abs(float(np.sum(differences))) - 1e-12 * max(float(values.sum()), 1.0)
     if threshold <= 0:
         return 1.0
     if len(values) > _EXACT_PAIRS:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_DRAWS, len(values)))
-        return (1 + int((np.abs(signs @ values) >= threshold).sum())) / (_DRAWS + 1)
+        sums = np.concatenate([signs.astype(float) @ values for signs in _signs(len(values))])
+        return (1 + int((np.abs(sums) >= threshold).sum())) / (_DRAWS + 1)
     half = len(values) // 2
-    ones, others = _sums(values[:half]), np.sort(_sums(values[half:]))
-    above = len(others) - np.searchsorted(others, threshold - ones, side="left")
-    below = np.searchsorted(others, -threshold - ones, side="right")
-    return float((above.sum() + below.sum()) / 2.0 ** len(values))
+    ones, others = _sums(values[:half]), _sums(values[half:])
+    above = len(others) - np.searchsorted(others, (threshold - ones)[::-1], side="left")
+    # Every sum has its negative among the sums, so as many are below.
+    return float(2 * above.sum() / 2.0 ** len(values))
+
+
+@lru_cache(maxsize=2)
+def _signs(pairs: int) -> list[np.ndarray]:
+    """Return the seeded draws of signs `(…, n)`, the same for all settings, in parts that need little memory."""
+    random = np.random.default_rng(0)
+    rows = max(1, min(_DRAWS, _MOST_SIGNS // pairs))
+    sizes = [min(rows, _DRAWS - start) for start in range(0, _DRAWS, rows)]
+    return [random.choice(np.array([-1, 1], dtype=np.int8), size=(size, pairs)) for size in sizes]
 
 
 def _sums(values: np.ndarray) -> np.ndarray:
+    """Return the sums of these values with all signs, ascending."""
     sums = np.zeros(1)
     for value in values:
-        sums = np.concatenate([sums + value, sums - value])
+        # Two ascending parts, which a merging sort puts together in one go.
+        sums = np.sort(np.concatenate([sums - value, sums + value]), kind="stable")
     return sums
 
 

@@ -39,11 +39,10 @@ def differences_by_image(comparison: Comparison, metric: str = "test/acc") -> di
     others = [label for label in comparison.labels if label != comparison.baseline]
     if metric not in MEANS_OVER_IMAGES or "folder" not in comparison.runs:
         return dict.fromkeys(others)
-    runs = comparison.runs.fillna({"split_seed": -1})
-    baseline = _Values.read(runs[runs["label"] == comparison.baseline], metric)
+    baseline = _Values.read(comparison.runs_of(comparison.baseline), metric)
     if baseline is None:
         return dict.fromkeys(others)
-    return {label: baseline.compared(_Values.read(runs[runs["label"] == label], metric)) for label in others}
+    return {label: baseline.compared(_Values.read(comparison.runs_of(label), metric)) for label in others}
 
 
 def with_new_images(comparison: Comparison, differences: Sequence[Difference]) -> list[Difference]:
@@ -88,14 +87,15 @@ class _Values:
     def __init__(self, labels: np.ndarray, values: np.ndarray, seeds: Sequence[tuple[int, int]]) -> None:
         self.labels = labels
         self.values = values
-        self.seeds = list(seeds)
+        self.places = {seed: place for place, seed in enumerate(seeds)}
 
     @classmethod
     def read(cls, runs: pd.DataFrame, metric: str) -> "_Values | None":
         """Read a setting's runs; None where one cannot be read or has other test images, or where there is none."""
         labels: np.ndarray | None = None
         by_seed: dict[tuple[int, int], list[np.ndarray]] = {}
-        for folder, seed, split_seed in zip(runs["folder"], runs["seed"], runs["split_seed"], strict=True):
+        split_seeds = runs["split_seed"].fillna(-1)
+        for folder, seed, split_seed in zip(runs["folder"], runs["seed"], split_seeds, strict=True):
             stored = read_image_values(Path(folder), metric) if isinstance(folder, str) and folder else None
             if stored is None or (labels is not None and not np.array_equal(stored[0], labels)):
                 return None
@@ -110,8 +110,8 @@ class _Values:
         """Compare a setting with this, the baseline."""
         if setting is None or not np.array_equal(setting.labels, self.labels):
             return None
-        shared = [seed for seed in setting.seeds if seed in self.seeds]
-        if not is_paired(len(shared), len(setting.seeds), len(self.seeds)):
+        shared = [seed for seed in setting.places if seed in self.places]
+        if not is_paired(len(shared), len(setting.places), len(self.places)):
             return from_image_groups(setting.values, self.values)
-        ours, theirs = ([each.seeds.index(seed) for seed in shared] for each in (setting, self))
+        ours, theirs = ([each.places[seed] for seed in shared] for each in (setting, self))
         return from_paired_images(setting.values[ours], self.values[theirs])

@@ -161,8 +161,7 @@ def _judge_by_stage(
 
 
 def _has_ended(comparison: Comparison, label: str, seeds: range) -> bool:
-    runs = comparison.runs
-    finished = set(runs.loc[runs["label"] == label, "seed"])
+    finished = set(comparison.runs_of(label)["seed"])
     return all(seed in finished or (label, seed) in comparison.ended for seed in seeds)
 
 
@@ -210,10 +209,10 @@ def advantage_by_epoch(comparison: Comparison, metric: str = "val/acc") -> pd.Da
         curves = values[label].unstack("epoch")
         shared = curves.index.intersection(baseline.index)
         paired = is_paired(len(shared), len(curves), len(baseline))
+        differences = curves.loc[shared] - baseline.loc[shared]
         for epoch in curves.columns.intersection(baseline.columns):
             if paired:
-                both = pd.concat([curves.loc[shared, epoch], baseline.loc[shared, epoch]], axis=1).dropna().to_numpy()
-                mean, error, df = _paired_moments(both[:, 0] - both[:, 1])
+                mean, error, df = _paired_moments(differences[epoch].dropna().to_numpy())
             else:
                 mean, error, df = _group_moments(curves[epoch].dropna(), baseline[epoch].dropna())
             if not math.isnan(mean):

@@ -9,6 +9,7 @@ from regbench.study.statistics.intervals import ALPHA
 FEWEST = 5
 
 _DRAWS = 40_000
+_MOST_VALUES = 4_000_000
 
 
 def skewness(values: np.ndarray) -> np.ndarray:
@@ -27,5 +28,13 @@ def skew_limit(n: int, m: int) -> float:
     By Bonferroni's inequality, from 40,000 seeded draws of `n` normal values; `n` from 5 on, as fewer values show no
     skew that could be told from chance.
     """
-    drawn = np.random.default_rng(n).normal(size=(_DRAWS, n))
-    return float(np.quantile(np.abs(skewness(drawn)), 1 - ALPHA / m))
+    return float(np.quantile(_drawn(n), 1 - ALPHA / m))
+
+
+@lru_cache(maxsize=256)
+def _drawn(n: int) -> np.ndarray:
+    """Return |g₁| of the draws; in parts that need little memory."""
+    random = np.random.default_rng(n)
+    rows = max(1, min(_DRAWS, _MOST_VALUES // n))
+    sizes = [min(rows, _DRAWS - start) for start in range(0, _DRAWS, rows)]
+    return np.concatenate([np.abs(skewness(random.normal(size=(size, n)))) for size in sizes])

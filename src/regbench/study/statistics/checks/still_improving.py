@@ -1,17 +1,15 @@
 """Whether runs were still improving when their epochs ended, so that the budget decides a comparison."""
 
 import math
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from regbench.study.comparisons import Comparison
+from regbench.study.run_tables import RUN
 
 LATE_SHARE = 0.1
-
-_RUN = ["study", "dataset", "model", "config_hash", "seed"]
 
 
 @dataclass(frozen=True)
@@ -54,37 +52,49 @@ def still_improving(comparison: Comparison) -> dict[str, Improving]:
     studies.
     """
     found = {}
-    curves = dict(list(comparison.history.groupby(_RUN))) if set(_RUN) <= set(comparison.history) else {}
+    curves = _curves(comparison.history)
     for label in comparison.labels:
-        rows = comparison.runs[comparison.runs["label"] == label]
+        rows = comparison.runs_of(label)
         known = []
         falls = False
-        for row in rows.to_dict("records"):
-            curve = curves.get(tuple(row.get(name) for name in _RUN))
-            best = _best_epoch(row, curve)
-            trained = int(row["epochs"]) if curve is None else len(curve)
-            if best is not None and trained >= int(row["epochs"]):
+        runs = zip(*(rows[name] for name in RUN), strict=True)
+        told = zip(rows["epochs"], rows["checkpoint"], rows["best_epoch"], strict=True)
+        for run, (epochs, checkpoint, chosen) in zip(runs, told, strict=True):
+            curve = curves.get(run, _Curve(int(epochs), None, False))
+            best = int(chosen) if checkpoint == "best" and not pd.isna(chosen) else curve.best_on_test
+            if best is not None and curve.epochs >= int(epochs):
                 known.append(best)
-                falls = falls or _rate_falls(curve)
-        epochs = int(rows["epochs"].max()) if len(rows) else 0
-        found[label] = _describe(label, known, epochs, falls)
+                falls = falls or curve.rate_falls
+        most = int(rows["epochs"].max()) if len(rows) else 0
+        found[label] = _describe(label, known, most, falls)
     return found
 
 
-def _best_epoch(row: Mapping[Hashable, Any], curve: pd.DataFrame | None) -> int | None:
-    best = row["best_epoch"]
-    if row["checkpoint"] == "best" and not pd.isna(best):
-        return int(best)
-    if curve is None or "test/acc" not in curve or curve["test/acc"].isna().all():
-        return None
-    return int(curve["epoch"].to_numpy()[int(curve["test/acc"].to_numpy(dtype=float, na_value=-1.0).argmax())])
+class _Curve(NamedTuple):
+    """What is needed of a run's history: its length, the epoch of the highest test accuracy, whether the rate falls."""
+
+    epochs: int
+    best_on_test: int | None
+    rate_falls: bool
 
 
-def _rate_falls(curve: pd.DataFrame | None) -> bool:
-    if curve is None or "lr" not in curve or curve["lr"].isna().all():
-        return False
-    rates = curve.sort_values("epoch")["lr"]
-    return bool(rates.iloc[-1] < rates.max() / 2)
+def _curves(history: pd.DataFrame) -> dict[tuple[Any, ...], _Curve]:
+    """Return each run's, by what tells it from others."""
+    if not set(RUN) <= set(history) or history.empty:
+        return {}
+    known = history.dropna(subset=RUN).reset_index(drop=True)
+    runs = known.groupby(RUN, sort=False)
+    lengths = runs.size()
+    best, falls = pd.Series(math.nan, lengths.index), pd.Series(False, lengths.index)
+    if "test/acc" in known and known["test/acc"].notna().any():
+        highest = known.dropna(subset="test/acc").groupby(RUN, sort=False)["test/acc"].idxmax()
+        best = pd.Series(known["epoch"].to_numpy()[highest], highest.index).reindex(lengths.index)
+    if "lr" in known:
+        rates = known.sort_values("epoch", kind="stable").groupby(RUN, sort=False)["lr"]
+        last = known.loc[rates.tail(1).index].set_index(RUN)["lr"]
+        falls = last.reindex(lengths.index) < rates.max().reindex(lengths.index) / 2
+    epochs = [None if math.isnan(each) else int(each) for each in best]
+    return dict(zip(lengths.index, map(_Curve, lengths, epochs, falls.map(bool)), strict=True))
 
 
 def _describe(label: str, best: list[int], epochs: int, falls: bool) -> Improving:
