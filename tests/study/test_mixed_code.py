@@ -11,7 +11,7 @@ from regbench.study import load
 from regbench.study.comparisons import comparisons
 from regbench.study.report import write_report
 
-from .synthetic import write_study
+from .synthetic import rehash, write_study
 
 
 def set_code(
@@ -35,6 +35,7 @@ def set_code(
             results["provenance"]["code"] = {**counted, "torch.optim.Adam": f"torch=={seed}"}
             (folder / "results.json").write_text(json.dumps(results))
         (folder / "config.yaml").write_text(yaml.safe_dump(stored))
+        rehash(folder)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study", {"none": 0.89, "dropout": 0.90}, range(6), epochs=2)
 
 
-def test_runs_of_one_hash_and_two_codes_are_two_rows_and_no_verdict_pools_them(study: Path, tmp_path: Path) -> None:
+def test_runs_of_two_codes_are_two_rows_and_no_verdict_pools_them(study: Path, tmp_path: Path) -> None:
     set_code(study, "dropout", range(4), {"mine.Own": "aaaaaaaaaaaa"})
     set_code(study, "dropout", range(4, 6), {"mine.Own": "bbbbbbbbbbbb"})
     loaded = load(study)
@@ -118,6 +119,7 @@ def test_models_whose_code_differs_because_they_are_others_are_compared_as_befor
         stored = yaml.safe_load((folder / "config.yaml").read_text())
         stored["config"]["model"]["_target_"] = "mine.Net"
         (folder / "config.yaml").write_text(yaml.safe_dump({**stored, "code": {"mine.Net": "aaaaaaaaaaaa"}}))
+        rehash(folder)
     (family,) = comparisons(load(study))
     assert family.labels == ("lenet5", "own")
 
@@ -138,6 +140,7 @@ def test_a_finished_run_without_names_gets_those_of_its_classes(study: Path) -> 
         stored["config"]["optimizer"] = {"_target_": "torch.optim.Adam"}
         stored["config"]["scheduler"] = {"_target_": "torch.optim.lr_scheduler.ConstantLR"}
         (folder / "config.yaml").write_text(yaml.safe_dump(stored))
+        rehash(folder)
     loaded = load(study)
     assert loaded.unfinished.empty
     assert set(loaded.runs["optimizer"]) == {"Adam"}

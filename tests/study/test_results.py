@@ -15,7 +15,7 @@ from regbench.study.comparisons import comparisons
 from regbench.study.report import write_report
 from regbench.study.statistics import compare
 
-from .synthetic import write_run, write_study
+from .synthetic import rehash, write_run, write_study
 
 
 @pytest.fixture
@@ -255,6 +255,7 @@ def test_values_that_differ_have_columns_and_others_have_none(tmp_path: Path) ->
 def test_numbers_that_yaml_takes_for_text_are_numbers(study: Path) -> None:
     for folder in study.glob("*/weight_decay-*/seed*"):
         replace(folder / "config.yaml", "coefficient: 0.001", 'coefficient: "1e-3"')
+        rehash(folder)
     column = load(study).runs["config/regularizer.weight_decay.coefficient"]
     assert column.dropna().unique().tolist() == [0.001]
 

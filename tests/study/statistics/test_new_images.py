@@ -24,7 +24,7 @@ def read(folder: Path) -> Comparison:
 
 @pytest.fixture
 def comparison(tmp_path: Path) -> Comparison:
-    return read(write_study(tmp_path / "study", SETTINGS, seeds=range(4), test_size=200))
+    return read(write_study(tmp_path / "study", SETTINGS, seeds=range(4), test_size=200, noise=0.01))
 
 
 def folders(comparison: Comparison, label: str) -> list[Path]:
