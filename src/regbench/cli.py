@@ -51,6 +51,9 @@ def work(
         Path | None,
         typer.Option(help="only these runs: their folders below the study's, one a line", metavar="FILE"),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="wait for runs that others hold, and take them up where those stop")
+    ] = False,
 ) -> None:
     """Train a sweep's planned runs that nobody else works on, until none is left to take.
 
@@ -61,7 +64,7 @@ def work(
     with _one_line_errors():
         from regbench.sweeps.work import work_alone
 
-        status = work_alone(study, runs)
+        status = work_alone(study, runs, wait=wait)
     raise typer.Exit(status)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -70,6 +72,25 @@ def test_what_another_one_holds_is_left_to_it_and_taken_up_where_that_one_stops(
         assert worker.is_missing_runs()
     assert Worker(Path(STUDY)).work()
     assert pretender.trained == ["none 0", "none 2", "none 1"]
+
+
+def test_a_worker_that_waits_takes_up_what_another_one_leaves(plan: Plan, pretender: Pretender) -> None:
+    (name,) = plan("seed=0")
+    folder = Path(STUDY, name)
+    folder.mkdir(parents=True)
+    other = threading.Event()
+
+    def work_for_a_moment() -> None:
+        with hold(folder):
+            other.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=work_for_a_moment)
+    thread.start()
+    other.wait(10)
+    assert Worker(Path(STUDY)).work(wait=True)
+    thread.join()
+    assert pretender.trained == ["none 0"]
 
 
 def test_a_failed_run_harms_no_other_and_is_tried_again_by_the_sweeps_next_call_alone(

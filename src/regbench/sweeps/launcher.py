@@ -131,6 +131,6 @@ def work_in_pool(folder: Path, names: Sequence[str], begun: Event) -> None:
     worker = Worker(folder, names)
     begun.set()
     try:
-        sys.exit(0 if worker.work(MOST_RUNS) else MORE)
+        sys.exit(0 if worker.work(MOST_RUNS, wait=True) else MORE)
     except (KeyboardInterrupt, Terminated) as stop:
         sys.exit(exit_status(stop))

@@ -25,8 +25,10 @@ from regbench.training.interruption import Terminated, exit_status
 # A run that has killed so many workers since the sweep's last call is left to the next.
 MOST_DEATHS = 2
 
+_LOOK_SECONDS = 1.0
 
-def work_alone(study: Path, runs: Path | None = None) -> int:
+
+def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> int:
     """Work in this process until nothing is left to take; return the exit status.
 
     After some runs the process begins again from its command, under the same number: each run leaves some megabytes.
@@ -34,6 +36,7 @@ def work_alone(study: Path, runs: Path | None = None) -> int:
     Args:
         study: The study's folder.
         runs: A file that names runs, one a line; all that are planned unless given.
+        wait: As in `Worker.work`.
 
     Raises:
         ValueError: There is no plan, or a run is not in it.
@@ -42,7 +45,7 @@ def work_alone(study: Path, runs: Path | None = None) -> int:
     names = None if runs is None else runs.read_text(encoding="utf-8").split("\n")
     worker = Worker(study, names and [each for each in names if each])
     try:
-        if not worker.work(MOST_RUNS):
+        if not worker.work(MOST_RUNS, wait=wait):
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     except (KeyboardInterrupt, Terminated) as stop:
@@ -74,11 +77,12 @@ class Worker:
         self._progress = Progress(study)
         self._given_up: set[str] = set()
 
-    def work(self, most: int | None = None) -> bool:
+    def work(self, most: int | None = None, *, wait: bool = False) -> bool:
         """Train what nobody else works on; return whether nothing was left to take.
 
         Args:
             most: How many runs at most; any number unless given.
+            wait: Whether to wait for runs that others hold, and take them up where those stop.
 
         Raises:
             KeyboardInterrupt: The run under way is recorded as interrupted.
@@ -86,7 +90,7 @@ class Worker:
         """
         trained = 0
         while True:
-            before, waiting = trained, False
+            before, held, distrusted = trained, False, False
             for name in self._names:
                 if name in self._given_up or self._progress.has_ended(name):
                     continue
@@ -94,20 +98,28 @@ class Worker:
                     return False
                 try:
                     trained += self._take(name)
+                except HeldError:
+                    held = True
                 except LockError as error:
-                    waiting = True
+                    distrusted = True
                     print(error, file=sys.stderr, flush=True)
-            if waiting and trained == before:
-                time.sleep(HEARTBEAT)  # its holder is known to be dead after some beats
-            elif trained == before:
+            if trained > before:
+                continue
+            if not distrusted and not (held and wait):
                 return True
+            time.sleep(HEARTBEAT if distrusted else _LOOK_SECONDS)  # after some beats a holder is known to be dead
 
     def is_missing_runs(self) -> bool:
         """Tell whether one of this worker's runs failed or is not finished."""
         return not all(is_finished(self._study / name) for name in self._names)
 
     def _take(self, name: str) -> bool:
-        """Train a run unless somebody else works on it; return whether it was trained, however it ended."""
+        """Train a run; return whether it was trained, however it ended, or given up.
+
+        Raises:
+            HeldError: Somebody else works on it.
+            LockError: Somebody else seems to.
+        """
         folder = self._study / name
         if count_deaths(folder) >= MOST_DEATHS and not is_locked(folder):
             self._given_up.add(name)
@@ -116,9 +128,7 @@ class Worker:
         try:
             planned = read_planned(self._study, name)
             results = run(folder, planned.config, planned.overrides, wait=False)
-        except HeldError:
-            return False
-        except LockError:
+        except (HeldError, LockError):
             raise
         except Exception as error:
             self._given_up.add(name)
