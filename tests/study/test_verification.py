@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from regbench.cli import app
 from regbench.data.module import PROBE_SIZE
 from regbench.study import contradictions, load
 from regbench.study.comparisons import comparisons
+from regbench.study.report import list_left_out, write_report
 from regbench.study.verification import score
 from regbench.training.scoring import scores
 
@@ -306,10 +308,55 @@ def test_a_table_with_another_result_of_a_run_than_its_folder_is_named(study: Pa
     assert load(study, table).unfinished.empty
     runs = pd.read_csv(table)
     runs.loc[0, "test/acc"] = 0.99
+    runs.loc[0, "gap"] = runs.loc[0, "train/acc"] - 0.99
     runs.to_csv(table, index=False)
     (row,) = load(study, table).unfinished.to_dict("records")
     assert row["status"] == "mismatch"
     assert row["reason"].startswith(f"{table}: test/acc is 0.99, but 0.")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [("test/acc", 0.99, "gap is "), ("test/acc", 1.2, "test/acc: expected a fraction from 0 to 1, received 1.2")],
+)
+def test_a_row_of_a_table_that_cannot_be_true_is_left_out(
+    column: str, value: float, message: str, study: Path, tmp_path: Path, unrendered: None
+) -> None:
+    write_report(load(study), tmp_path / "report")
+    table = tmp_path / "report/results.csv"
+    runs = pd.read_csv(table)
+    runs.loc[0, column] = value
+    runs.to_csv(table, index=False)
+    loaded = load(table)
+    (row,) = loaded.unfinished.to_dict("records")
+    assert row["status"] == "mismatch"
+    assert row["reason"].startswith(f"{table}: {message}")
+    assert len(loaded.runs) == len(runs) - 1
+
+
+def test_runs_of_a_table_are_told_to_be_unverified(study: Path, tmp_path: Path, unrendered: None) -> None:
+    page, _ = write_report(load(study), tmp_path / "report")
+    assert "as it stands" not in page.read_text()
+    table = tmp_path / "report/results.csv"
+    loaded = load(table)
+    assert loaded.tables == {str(table): len(loaded.runs)}
+    told = f"{len(loaded.runs)} runs are taken from {table} as it stands: without the run folders, nothing confirms"
+    page, _ = write_report(loaded, tmp_path / "again")
+    assert told in page.read_text()
+    assert list_left_out(loaded)[-1].startswith(told)
+
+
+@pytest.mark.parametrize("key", ["dropout:p", "optimizer:lr", "monitor"])
+def test_a_configuration_that_was_edited_is_left_out(key: str, tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", {"none": 0.89, "dropout": 0.9}, range(2), epochs=2)
+    (folder,) = study.glob("*/dropout-*/seed0")
+    text = (folder / "config.yaml").read_text()
+    edits = {"dropout:p": ("p: 0.5", "p: 0.05"), "optimizer:lr": ("lr: 0.001", "lr: 0.01"), "monitor": ("acc", "loss")}
+    old, new = edits[key]
+    (folder / "config.yaml").write_text(text.replace(old, new, 1))
+    (row,) = load(study).unfinished.to_dict("records")
+    assert row["status"] == "mismatch"
+    assert re.match(r"config\.yaml: gives the hash [0-9a-f]{6}, but results\.json has config_hash ", row["reason"])
 
 
 def test_the_probes_size_is_that_of_the_training() -> None:

@@ -1,6 +1,8 @@
 """Whether the numbers of a run's files can be true together: results, configuration and history."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from regbench.storage.results import DamagedError
@@ -33,14 +35,35 @@ def check_possible(run: Run) -> None:
     rows = len(run.history["epoch"])
     if trained is not None and trained != rows:
         raise MismatchError(f"{RESULTS}: epochs_trained is {trained}, but {HISTORY} has {rows} rows")
-    train, test, gap = (metrics.get(name) for name in ("train/acc", "test/acc", "gap"))
-    if train is not None and test is not None and (gap is None or abs(gap - (train - test)) > _SAME):
-        raise MismatchError(f"{RESULTS}: gap is {gap}, but train/acc − test/acc is {train - test:.8g}")
+    _check_gap(metrics, RESULTS)
     for name in ("val/acc", "val/loss", "val/ece"):
         _check_epoch(run, name, name)
     _check_choice(run)
     if run.results.schema_version > 1:
         _check_training(run)
+
+
+def check_row(row: Mapping[str, Any], table: Path) -> None:
+    """Refuse a row of a table whose numbers cannot be true together. Nothing there shows that they are.
+
+    Args:
+        row: A finished run's values by column.
+        table: The file, for the message.
+
+    Raises:
+        MismatchError: They cannot.
+    """
+    for name in ("train/acc", "val/acc", "test/acc"):
+        value = row.get(name)
+        if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+            raise MismatchError(f"{table}: {name}: expected a fraction from 0 to 1, received {value}")
+    _check_gap(row, str(table))
+
+
+def _check_gap(metrics: Mapping[str, Any], place: str) -> None:
+    train, test, gap = (metrics.get(name) for name in ("train/acc", "test/acc", "gap"))
+    if train is not None and test is not None and (gap is None or not abs(gap - (train - test)) <= _SAME):
+        raise MismatchError(f"{place}: gap is {gap}, but train/acc − test/acc is {train - test:.8g}")
 
 
 def _check_configuration(run: Run) -> None:

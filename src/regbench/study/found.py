@@ -45,6 +45,7 @@ class Found:
     history_parts: list[list[tuple[dict[str, Any], dict[str, np.ndarray]]] | pd.DataFrame] = field(default_factory=list)
     unfinished: list[dict[str, Any]] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+    tables: dict[str, int] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     provenance: list[dict[str, Any]] = field(default_factory=list)

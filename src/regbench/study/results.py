@@ -13,7 +13,7 @@ from regbench.storage.schema import CONFIG, HISTORY, PROVENANCE, RESULTS, SWEEP
 from regbench.storage.study_folder import Plan, find_runs, read_plan
 from regbench.storage.tuning import Tuning
 from regbench.study import run_tables
-from regbench.study.contradictions import MismatchError
+from regbench.study.contradictions import MismatchError, check_row
 from regbench.study.copies import LABELS, LOGITS
 from regbench.study.flat_config import unflatten
 from regbench.study.found import Found
@@ -57,6 +57,8 @@ class Study:
             history or its predictions); a `sweep.json` that could not be read is listed as rebuilt.
         unverified: The folders (below the study's) of finished runs without `predictions.npz`: nothing shows that
             their test metrics are right.
+        tables: The `results.csv` that were read, each with how many runs it gave: nothing shows that their numbers are
+            right either.
         commands: What started the runs, as far as known.
         configs: Composed configurations by `config_hash`, without seed and study; empty where read from a CSV.
         provenance: The distinct blocks of versions, commit, data and device.
@@ -68,6 +70,7 @@ class Study:
     history: pd.DataFrame
     unfinished: pd.DataFrame
     unverified: list[str]
+    tables: dict[str, int]
     commands: list[str]
     configs: dict[str, dict[str, Any]]
     provenance: list[dict[str, Any]]
@@ -131,6 +134,7 @@ def _study(found: Found) -> Study:
         history=history,
         unfinished=unfinished,
         unverified=found.unverified,
+        tables=found.tables,
         commands=found.commands,
         configs=found.configs,
         provenance=found.provenance,
@@ -231,10 +235,12 @@ def _read_table(path: Path, found: Found) -> None:
     for values in run_tables.records(table[finished].drop(columns=["status", "reason"], errors="ignore")):
         row = {name: value for name, value in values.items() if not name.startswith("config/")} | {"folder": ""}
         try:
+            check_row(row, path)
             new = found.is_new(row)
         except MismatchError as error:
             described = {name: row.get(name) for name in UNFINISHED_COLUMNS}
-            found.unfinished.append(described | {"status": "mismatch", "reason": f"{path}: {error}"})
+            reason = f"{path}: {str(error).removeprefix(f'{path}: ')}"
+            found.unfinished.append(described | {"status": "mismatch", "reason": reason})
             continue
         if new:
             cells = {name: value for name, value in values.items() if name.startswith("config/")}
@@ -245,6 +251,8 @@ def _read_table(path: Path, found: Found) -> None:
                 found.configs[row["config_hash"]] = config
     for row in run_tables.records(table[~finished]):
         found.unfinished.append({name: row.get(name) for name in UNFINISHED_COLUMNS})
+    if keys:
+        found.tables[str(path)] = len(keys)
     beside = path.with_name(HISTORY)
     if keys and beside.is_file():
         history = run_tables.read_history(beside)

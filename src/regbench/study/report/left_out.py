@@ -34,12 +34,20 @@ def unfinished_notice(study: Study) -> list[str]:
 
 
 def unverified_notice(study: Study) -> list[str]:
-    """Return a sentence on finished runs whose test metrics nothing confirms, or none."""
-    number = len(study.unverified)
-    if not number:
-        return []
-    runs = "1 run has" if number == 1 else f"{number} runs have"
-    return [f"{runs} no predictions.npz, so the recorded test metrics could not be verified: {_some(study.unverified)}"]
+    """Return a sentence on each kind of finished runs whose test metrics nothing confirms."""
+    notices = [
+        f"{_runs(number)} taken from {table} as it stands: without the run folders, nothing confirms its numbers"
+        for table, number in study.tables.items()
+    ]
+    if study.unverified:
+        runs = "1 run has" if len(study.unverified) == 1 else f"{len(study.unverified)} runs have"
+        without = f"{runs} no predictions.npz, so the recorded test metrics could not be verified"
+        notices.append(f"{without}: {_some(study.unverified)}")
+    return notices
+
+
+def _runs(number: int) -> str:
+    return "1 run is" if number == 1 else f"{number} runs are"
 
 
 def _some(folders: list[str]) -> str:
