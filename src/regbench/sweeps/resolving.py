@@ -71,6 +71,7 @@ class Resolver:
     _compositions: dict[tuple[str, ...], "_Composition"] = field(default_factory=dict)
     _settings: dict[tuple[str, ...], "_Setting"] = field(default_factory=dict)
     _parsed: dict[str, Override] = field(default_factory=dict)
+    _groups: dict[str, bool] = field(default_factory=dict)
     _checked_seeds: set[str] = field(default_factory=set)
 
     def runs(self, jobs: Sequence[Sequence[str]]) -> Iterator[ResolvedRun]:
@@ -139,7 +140,9 @@ class Resolver:
         value = override.value()
         if isinstance(value, (dict, list)) or "${" in str(value) or "/" in key or key.partition(".")[0] == "hydra":
             return False
-        return not self.loader.get_group_options(key)
+        if key not in self._groups:
+            self._groups[key] = bool(self.loader.get_group_options(key))
+        return not self._groups[key]
 
 
 class _Composition:
