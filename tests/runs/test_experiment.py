@@ -376,3 +376,27 @@ def test_a_time_limit_is_no_callback_of_a_run(composed: Composed) -> None:
     node = {"_target_": "pytorch_lightning.callbacks.Timer", "duration": "00:00:00:05"}
     with pytest.raises(ValueError, match=r"^callbacks.limit: how far a run comes with Timer depends on the machine's"):
         build({**composed("dataset=digits"), "callbacks": {"limit": node}})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("BatchSizeFinder", "expected a batch size that .*; received BatchSizeFinder, .*; use dataset.batch_size=…"),
+        ("LearningRateFinder", "expected a learning rate that .*; received LearningRateFinder, .*; use optimizer.lr=…"),
+        ("ModelCheckpoint", "expected a callback that writes no checkpoints; received ModelCheckpoint, .* monitor=…"),
+        ("OnExceptionCheckpoint", "expected a callback that writes no checkpoints; received OnE.*; a run resumes by"),
+    ],
+)
+@pytest.mark.parametrize("by", ["configuration", "call"])
+def test_a_callback_that_would_tune_or_keep_unseen_is_refused_with_what_to_use(
+    by: str, name: str, message: str, tmp_path: Path, composed: Composed
+) -> None:
+    config, given = composed("dataset=digits", "model=mlp_small"), []
+    arguments = {"dirpath": str(tmp_path / "elsewhere")} if name == "OnExceptionCheckpoint" else {}
+    if by == "call":
+        given.append(getattr(pl.callbacks, name)(**arguments))
+    else:
+        config["callbacks"] = {"own": {"_target_": f"pytorch_lightning.callbacks.{name}", **arguments}}
+    with pytest.raises(ValueError, match=rf"^callbacks(\.own|\[0\]): {message}[^\n]*$"):
+        run(tmp_path, config, callbacks=given)
+    assert not (tmp_path / "history.csv").exists()

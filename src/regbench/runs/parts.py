@@ -7,7 +7,14 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pydantic import NonNegativeInt, PositiveInt
-from pytorch_lightning.callbacks import StochasticWeightAveraging, Timer
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelCheckpoint,
+    OnExceptionCheckpoint,
+    StochasticWeightAveraging,
+    Timer,
+)
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,6 +30,32 @@ from regbench.training.classifier import Classifier
 from regbench.training.fitting import SILENT
 
 _GIVEN_TO_TRAINER = ("logger", "callbacks", "plugins", "default_root_dir")
+_UNFIT: dict[type[pl.Callback], str] = {
+    Timer: (
+        "how far a run comes with Timer depends on the machine's load; a run's budget is whole epochs, "
+        "trainer.max_epochs"
+    ),
+    StochasticWeightAveraging: (
+        "StochasticWeightAveraging puts its weights in when training has ended, after the checkpoints that are scored, "
+        "so it would be without effect; use callbacks=ema, or a subclass of Lightning's WeightAveraging"
+    ),
+    BatchSizeFinder: (
+        "expected a batch size that the configuration states; received BatchSizeFinder, whose size depends on the "
+        "machine's memory and would be in no hash and report; use dataset.batch_size=…"
+    ),
+    LearningRateFinder: (
+        "expected a learning rate that the configuration states; received LearningRateFinder, whose rate would be in "
+        "no hash and report; use optimizer.lr=…, or regbench tune, which searches it"
+    ),
+    ModelCheckpoint: (
+        "expected a callback that writes no checkpoints; received ModelCheckpoint, whose checkpoints nothing would "
+        "score; a run keeps its last and its best in checkpoints/, and monitor=… says by what that is chosen"
+    ),
+    OnExceptionCheckpoint: (
+        "expected a callback that writes no checkpoints; received OnExceptionCheckpoint, from whose file the next run "
+        "with it would start, whichever that is; a run resumes by itself, from checkpoints/"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -123,21 +156,14 @@ def _checked(make_trainer: Callable[..., pl.Trainer]) -> Callable[..., pl.Traine
 
 
 def refuse_unfit(callback: pl.Callback, key: str) -> None:
-    """Refuse callbacks whose runs nobody could repeat, or whose averaged weights no checkpoint would hold.
+    """Refuse callbacks whose runs nobody could repeat, or whose averaged weights or checkpoints nothing would score.
 
     Raises:
         ValueError: In one line that names the key and what to use instead.
     """
-    if isinstance(callback, Timer):
-        raise ValueError(
-            f"{key}: how far a run comes with Timer depends on the machine's load; a run's budget is whole epochs, "
-            "trainer.max_epochs"
-        )
-    if isinstance(callback, StochasticWeightAveraging):
-        raise ValueError(
-            f"{key}: StochasticWeightAveraging puts its weights in when training has ended, after the checkpoints that "
-            "are scored, so it would be without effect; use callbacks=ema, or a subclass of Lightning's WeightAveraging"
-        )
+    for kind, message in _UNFIT.items():
+        if isinstance(callback, kind):
+            raise ValueError(f"{key}: {message}")
 
 
 def _construct_callback(node: Any, key: str, data: ImageData) -> pl.Callback:
