@@ -1,6 +1,7 @@
 """Code that was edited between its import and the look at its file, and code without a file."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import functools
 from regbench.regularizers import Regularizer
 
 STRENGTH = 0.01
+calls = 0
 
 
 def doubled(function):
@@ -29,9 +31,17 @@ def doubled(function):
 class Own(Regularizer):
     '''Penalizes.'''
 
+    scale: float = 2.0
+    instances = 0
+
+    def __init__(self, factor=3.0, *, power=1):
+        global calls
+        calls += 1
+        Own.instances += 1
+
     @doubled
     def penalty(self, net):
-        return STRENGTH * self.size(net)
+        return STRENGTH * self.size(net) if net in {16, 8, 0, 24} else 0.0
 
     @staticmethod
     def size(net):
@@ -45,6 +55,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A technique that this process has imported."""
     path = tmp_path / "edited_technique.py"
     path.write_text(OWN)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.syspath_prepend(tmp_path)
     for cached in (source_code.locate, source_code.read_module, source_code.read_source, source_code._find_module):
         cached.cache_clear()
@@ -61,10 +72,14 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (".abs()", ".square()"),
         ("2 * function", "3 * function"),
         ("self.size", "net"),
+        ("scale: float = 2.0", "scale: float = 9.0"),
+        ("factor=3.0", "factor=9.0"),
+        ("power=1", "power=9"),
     ],
 )
 def test_a_class_that_was_edited_after_its_import_is_refused(old: str, new: str, module: Path) -> None:
     module.write_text(OWN.replace(old, new))
+    os.utime(module, (2_000_000_000, 2_000_000_000))  # as a later edit has it
     with pytest.raises(ValueError, match=r"^edited_technique.Own: edited_technique was edited after this process"):
         check_loaded_code(CONFIG)
 
@@ -73,6 +88,30 @@ def test_unedited_code_comments_and_docstrings_are_no_edit(module: Path) -> None
     check_loaded_code(CONFIG)
     source_code.read_source.cache_clear()
     module.write_text("# A comment.\n" + OWN.replace("Penalizes.", "Penalizes all."))
+    check_loaded_code(CONFIG)
+
+
+def test_counters_and_sets_are_no_edit(module: Path) -> None:
+    del sys.modules["edited_technique"]
+    own = importlib.import_module("edited_technique").Own  # from its compiled file, where sets have another order
+    own()
+    check_loaded_code(CONFIG)
+
+
+def test_a_compiled_file_of_other_code_with_the_same_time_and_size_is_refused(module: Path) -> None:
+    status = module.stat()
+    module.write_text(OWN.replace("factor=3.0", "factor=9.0"))
+    os.utime(module, ns=(status.st_atime_ns, status.st_mtime_ns))
+    del sys.modules["edited_technique"]
+    importlib.invalidate_caches()
+    compiled = Path(importlib.import_module("edited_technique").__cached__)
+    with pytest.raises(
+        ValueError, match=rf"^edited_technique.Own: Python takes {compiled} for the compiled .*; delete"
+    ):
+        check_loaded_code(CONFIG)
+    compiled.unlink()
+    del sys.modules["edited_technique"]
+    importlib.import_module("edited_technique")
     check_loaded_code(CONFIG)
 
 
