@@ -1,3 +1,5 @@
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +70,15 @@ def test_a_node_becomes_its_object() -> None:
         (dropout(_target_="nowhere.Dropout"), r"^r\.d\._target_: 'nowhere.Dropout' cannot be imported"),
         (dropout(_target_="os.system"), r"^r\.d\._target_: expected a subclass of Regularizer, received 'os.system'$"),
         (dropout(_target_="torch.nn.Dropout"), r"^r\.d\._target_: expected a subclass of Regularizer"),
+        (
+            dropout(_target_="regbench.regularizers.dropout:Dropout"),
+            r"^r\.d\._target_: expected MODULE\.CLASS, names .*:D",
+        ),
+        (
+            dropout(_target_="regbench.regularizers.dropout.Dropout."),
+            r"^r\.d\._target_: expected MODULE\.CLASS, names ",
+        ),
+        (dropout(_target_="..regularizers.dropout.Dropout"), r"^r\.d\._target_: expected MODULE\.CLASS, names with do"),
         (dropout(_target_=5), r"^r\.d\._target_: expected the full name of a Regularizer class, received 5$"),
         ({"p": 0.5}, r"^r\.d\._target_: expected the full name"),
         (0.5, r"^r\.d: expected keys and values with a _target_, received 0.5$"),
@@ -88,9 +99,23 @@ def test_nothing_that_is_no_subclass_of_its_slot_is_called(tmp_path: Path) -> No
     assert not path.exists()
 
 
+def test_a_module_that_acts_when_it_is_imported_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program/__main__.py").write_text("from torch.nn import Identity\n\nprint('ran')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for target in ("venv.__main__.main", "antigravity.main", "program.__main__.Identity"):
+        with pytest.raises(ValueError, match=rf"^r\._target_: expected a subclass of Module, received '{target}'$"):
+            construct({"_target_": target}, nn.Module, "r")
+        assert target.rpartition(".")[0] not in sys.modules
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nested_nodes_are_held_to_the_annotation_of_their_argument() -> None:
     node = compose(["dataset=digits"])["dataset"]
     assert isinstance(construct(node, ImageData, "dataset").source, Source)
+    assert construct({"_target_": "decimal.Decimal", "value": "1"}, Decimal, "d") == 1
     node["source"] = {"_target_": "subprocess.Popen", "args": ["true"]}
     with pytest.raises(ValueError, match=r"^dataset\.source\._target_: expected a subclass of Source"):
         construct(node, ImageData, "dataset")

@@ -7,6 +7,7 @@ a configuration from a stranger runs no other code, and every mistake is reporte
 
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -95,7 +96,16 @@ def _prepare(node: Any, slot: type, key: str, given: Mapping[str, Any]) -> tuple
 
 
 def _resolve(name: str, slot: type, key: str) -> Any:
-    """Import the class `name`, refusing what is not a subclass of `slot`."""
+    """Import the class `name`, refusing what is not a subclass of `slot`.
+
+    What cannot be one is not even imported: some modules act when they are, every `__main__` and a few of Python's own.
+    Nor is `MODULE:CLASS`, of which no fingerprint would be taken.
+    """
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise ValueError(f"{key}._target_: expected MODULE.CLASS, names with dots between them; received {name!r}")
+    if "__main__" in parts or (_is_pythons_own(name) and not _is_pythons_own(slot.__module__)):
+        raise ValueError(f"{key}._target_: expected a subclass of {slot.__name__}, received {name!r}")
     try:
         found = pkgutil.resolve_name(current_target(name))
     except (ImportError, AttributeError, ValueError) as error:
@@ -103,6 +113,10 @@ def _resolve(name: str, slot: type, key: str) -> Any:
     if not (isinstance(found, type) and issubclass(found, slot)):
         raise ValueError(f"{key}._target_: expected a subclass of {slot.__name__}, received {name!r}")
     return found
+
+
+def _is_pythons_own(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names
 
 
 def _join(key: str, name: str) -> str:
