@@ -105,6 +105,14 @@ def test_a_study_may_not_be_called_by_control_characters(composed: Composed) -> 
     check_values({**composed(), "study": "ünï cödé 2026-11-23_10.00"})
 
 
+@pytest.mark.parametrize("name", ["none", "l1/l2", "../../x", "batchnorm+dropout", " ", "a\nb"])
+def test_a_technique_may_not_be_called_as_none_as_two_or_by_a_path(name: str, composed: Composed) -> None:
+    node = composed("regularizer=dropout")["regularizer"]["dropout"]
+    with pytest.raises(ValueError, match=r"^regularizer: expected techniques with names of their own, .*; received '"):
+        check_values({**composed(), "regularizer": {name: node}})
+    check_values({**composed(), "regularizer": {"my dropout-2.0": node}})
+
+
 def test_from_python_a_wrong_value_leaves_no_folder_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^seed: expected an integer"):

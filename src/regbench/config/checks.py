@@ -10,6 +10,7 @@ SEEDS = 2**63  # reports keep seeds as integers of 64 bits
 MAX_THREADS = 1_024
 
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
+_NO_TECHNIQUE = re.compile(r"[/\\+\x00-\x1f\x7f]")  # + joins the names of several
 _LONGEST_NAME = 255  # bytes, of a folder's name on the usual file systems
 
 
@@ -30,6 +31,8 @@ def check_values(config: Mapping[str, Any]) -> None:
         _check_split_seed(dataset["split_seed"])
     if isinstance(scheduler := config.get("scheduler"), Mapping):
         _check_periods(scheduler)
+    if isinstance(regularizer := config.get("regularizer"), Mapping):
+        _check_techniques(regularizer)
     if isinstance(callbacks := config.get("callbacks"), Mapping):
         for name, node in callbacks.items():
             if isinstance(node, Mapping) and "patience" in node:
@@ -62,6 +65,16 @@ def _check_periods(scheduler: Mapping[str, Any]) -> None:
     for name in ("T_max", "step_size"):
         if type(period := scheduler.get(name)) is int and period < 1:
             raise ValueError(f"scheduler.{name}: expected an integer above 0; received {period}")
+
+
+def _check_techniques(regularizer: Mapping[Any, Any]) -> None:
+    """Refuse techniques by whose names a report would take them for others, or a folder would lie elsewhere."""
+    for name in map(str, regularizer):
+        if not name.strip() or name == "none" or _NO_TECHNIQUE.search(name):
+            raise ValueError(
+                "regularizer: expected techniques with names of their own, without slashes and +, and not none, which "
+                f"stands for no technique; received {name!r}"
+            )
 
 
 def _check_study(study: Any) -> None:
