@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from regbench.config import compose
+from regbench.config.identity import config_hash, run_name
+from regbench.runs.claiming import refuse_other_run
+from regbench.runs.spec import RunSpec
+from regbench.storage.configs import write_config
 from regbench.study import load
 from tests.config.test_fingerprint import forget
 from tests.sweeps.test_train import QUICK, Train, train  # noqa: F401 (a fixture)
@@ -167,7 +172,7 @@ def test_yamls_without_a_name_are_called_by_their_files(train: Train, mine: Path
 
 
 def test_names_from_files_reach_composing_and_a_written_name_wins(mine: Path) -> None:
-    from regbench.config.identity import run_name, with_names
+    from regbench.config.identity import with_names
 
     choices = {"optimizer": "group/plain", "model": "lenet5", "dataset": None}
     config = {"optimizer": {"lr": 1}, "model": {"name": "mine"}, "dataset": {"_target_": "a.Set"}, "seed": 0}
@@ -175,3 +180,47 @@ def test_names_from_files_reach_composing_and_a_written_name_wins(mine: Path) ->
     assert named["optimizer"] == {"lr": 1, "name": "plain"}
     assert named["model"] == {"name": "mine"}
     assert run_name(named).startswith("Set-mine/none-")
+
+
+@pytest.fixture(scope="module")
+def alike() -> tuple[float, float]:
+    """Two strengths of dropout by which the six digits of the hash are the same: one pair in 16.8 million is so."""
+    config = compose([*QUICK, "regularizer=dropout"])
+    found: dict[str, float] = {}
+    for number in range(1, 30_000):
+        strength = config["regularizer"]["dropout"]["p"] = number / 40_000
+        if (digits := config_hash(config)) in found:
+            return found[digits], strength
+        found[digits] = strength
+    pytest.fail("no two are alike")
+
+
+def test_configurations_whose_six_digits_are_the_same_by_chance_are_told_apart(
+    alike: tuple[float, float], tmp_path: Path
+) -> None:
+    first, second = (compose([*QUICK, "regularizer=dropout", f"regularizer.dropout.p={each}"]) for each in alike)
+    assert run_name(first) == run_name(second)
+    folder = tmp_path / run_name(first)
+    folder.mkdir(parents=True)
+    write_config(folder, first, [], RunSpec(first).code)
+    refuse_other_run(folder, RunSpec(first))
+    refuse_other_run(folder.with_name("seed1"), RunSpec(first | {"seed": 1}))
+    with pytest.raises(ValueError, match="holds the run of another configuration"):
+        refuse_other_run(folder, RunSpec(second))
+    with pytest.raises(ValueError, match=r"seed1: lies beside a run of another configuration whose hash begins alike"):
+        refuse_other_run(folder.with_name("seed1"), RunSpec(second | {"seed": 1}))
+
+
+def test_two_runs_of_a_sweep_in_one_folder_are_refused_before_any_is_trained(
+    train: Train,  # noqa: F811
+    alike: tuple[float, float],
+    tmp_path: Path,
+) -> None:
+    sweep = ["-m", *QUICK, "hydra/launcher=basic", "study=s", "regularizer=dropout"]
+    by_chance = train(*sweep, f"regularizer.dropout.p={alike[0]},{alike[1]}")
+    by_name = train(*sweep, "regularizer.dropout.p=0.1,0.2", "hydra.sweep.subdir=all")
+    for ended in (by_chance, by_name):
+        assert ended.status == 1
+        assert ended.err.startswith("error: hydra.sweep.subdir: expected a folder of its own for each run, received ")
+        assert ended.err.count("\n") == 1
+    assert folders(tmp_path) == []

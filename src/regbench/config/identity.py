@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regbench.config.fingerprint import counted_code
-from regbench.storage.identity import hash_of
+from regbench.storage.identity import digest_of, hash_of
 from regbench.storage.schema import label_of, run_path
 
 _NAMED = ("dataset", "model", "optimizer", "scheduler")
@@ -38,6 +38,11 @@ def config_hash(config: Mapping[str, Any], code: Mapping[str, str] | None = None
         code: What counts of the code that it names, as a stored run records it; today's unless given.
     """
     return hash_of(config, counted_code(config) if code is None else code)
+
+
+def config_digest(config: Mapping[str, Any], code: Mapping[str, str] | None = None) -> str:
+    """Return the whole hash of which `config_hash` gives the first digits."""
+    return digest_of(config, counted_code(config) if code is None else code)
 
 
 def run_name(config: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from regbench.config.identity import config_hash, setting_name
+from regbench.config.identity import config_digest, config_hash, setting_name
 from regbench.runs.spec import RunSpec
 from regbench.storage.code import NOT_RECORDED
 from regbench.storage.configs import StoredConfig, read_config
@@ -33,13 +33,13 @@ def refuse_other_run(folder: Path, spec: RunSpec) -> None:
     """
     if not (folder / CONFIG).exists():
         _refuse_other_files(folder)
+        _refuse_same_digits(folder, spec)
         return
     try:
         there = read_config(folder)
     except DamagedError as error:
         raise ValueError(f"{folder / CONFIG}: damaged ({error}); delete the folder to run from scratch") from error
-    held = config_hash(there.config, there.code), there.config.get("seed")
-    if held == (spec.config_hash, spec.seed):
+    if (config_digest(there.config, there.code), there.config.get("seed")) == (spec.config_digest, spec.seed):
         return
     if _is_of_other_code(there, spec):
         if spec.force:
@@ -49,8 +49,8 @@ def refuse_other_run(folder: Path, spec: RunSpec) -> None:
             "give another folder, or force=true to replace it"
         )
     raise ValueError(
-        f"hydra.run.dir={folder}: holds the run of another configuration ({setting_name(there.config)}-{held[0]} "
-        f"seed {held[1]}), asked for {spec.setting}-{spec.config_hash} seed {spec.seed}; give another folder"
+        f"hydra.run.dir={folder}: holds the run of another configuration ({_described(there)}), asked for "
+        f"{spec.setting}-{spec.config_hash} seed {spec.seed}; give another folder"
     )
 
 
@@ -97,6 +97,29 @@ def _refuse_other_files(folder: Path) -> None:
                 f"hydra.run.dir={folder}: holds {name} of something else (there is no {CONFIG}), which a run would "
                 "clear; give another folder"
             )
+
+
+def _refuse_same_digits(folder: Path, spec: RunSpec) -> None:
+    """Refuse a place beside the other seeds of another configuration whose six digits are the same by chance."""
+    if folder.parent.name != f"{spec.setting}-{spec.config_hash}":
+        return
+    for path in sorted(folder.parent.glob(f"*/{CONFIG}")):
+        try:
+            there = read_config(path.parent)
+        except DamagedError:
+            continue
+        if config_hash(there.config, there.code) == spec.config_hash:
+            if config_digest(there.config, there.code) != spec.config_digest:
+                raise ValueError(
+                    f"hydra.run.dir={folder}: lies beside a run of another configuration whose hash begins alike "
+                    f"({path.parent}), and a report would average the two; give another folder, in a sweep study=…"
+                )
+            return
+
+
+def _described(there: StoredConfig) -> str:
+    digits = config_hash(there.config, there.code)
+    return f"{setting_name(there.config)}-{digits} seed {there.config.get('seed')}"
 
 
 def _is_of_other_code(there: StoredConfig, spec: RunSpec) -> bool:

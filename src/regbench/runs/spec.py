@@ -8,7 +8,7 @@ from typing import Any
 from regbench.config.checks import check_values
 from regbench.config.composing import check_choices, check_given_once
 from regbench.config.fingerprint import counted_code
-from regbench.config.identity import config_hash, setting_name
+from regbench.config.identity import config_digest, config_hash, setting_name
 from regbench.config.loaded_code import check_files
 from regbench.storage.schema import label_of
 
@@ -39,6 +39,11 @@ class RunSpec:
     def config_hash(self) -> str:
         """Six digits that tell configurations and their code apart, but for the seed."""
         return config_hash(self.config, self.code)
+
+    @cached_property
+    def config_digest(self) -> str:
+        """The whole hash, where six digits might be the same by chance."""
+        return config_digest(self.config, self.code)
 
     @property
     def force(self) -> bool:
