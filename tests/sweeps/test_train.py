@@ -7,8 +7,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +62,10 @@ BAD = [
     (["dataset=cifar"], r"dataset: expected one of digits.*received 'cifar'"),
     (["trainer.max_epoch=1"], r"trainer\.max_epoch: no such key \(did you mean max_epochs\?\)"),
     (["regularizer=dropout", "regularizer.dropout.q=1"], r"regularizer\.dropout\.q: no such key; expected one of p"),
+    (
+        ["dataset.source={surprise: 1}"],
+        r"dataset\.source: expected the keys that it has, received others; change one by",
+    ),
     (["+surprise=1"], r"surprise: no such key; expected dataset"),
     (["+trainer.surprise=1"], r"trainer\.surprise: no such key"),
     (["regularizer=dropout", "regularizer.dropout.p=half"], r"regularizer\.dropout\.p: expected a number.*'half'"),
@@ -189,6 +196,41 @@ def test_a_lost_plan_is_rebuilt_from_the_run_folders(loss: str, train: Train, tm
     runs = json.loads(plan.read_text())["runs"]
     assert runs[:2] == before
     assert len(runs) == 3
+
+
+def test_two_calls_of_a_sweep_that_plan_at_once_both_stand_in_its_plan(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regbench.storage.study_folder import Plan, read_plan, write_plan
+    from regbench.sweeps import plan
+
+    folder = tmp_path / "outputs/sweeps/s"
+    folder.mkdir(parents=True)
+    resolved = plan.Resolver.runs
+
+    def runs(*arguments: Any) -> Any:
+        write_plan(folder, Plan(["the other call"], ["digits-lenet5/none-000000/seed7"]))
+        return resolved(*arguments)
+
+    monkeypatch.setattr(plan.Resolver, "runs", runs)
+    train("-m", *QUICK, "hydra/launcher=basic", "study=s", "seed=0")
+    written = read_plan(folder / "sweep.json")
+    assert written.commands[0] == "the other call"
+    assert [Path(name).name for name in written.runs] == ["seed7", "seed0"]
+
+
+def test_a_stage_waits_for_another_call_that_changes_the_plan(tmp_path: Path) -> None:
+    from regbench.storage.study_folder import Plan, extend_plan, held_plan, read_plan, write_plan
+
+    write_plan(tmp_path, Plan(runs=["a"]))
+    with ThreadPoolExecutor(1) as pool:
+        with held_plan(tmp_path) as plan:
+            extended = pool.submit(extend_plan, tmp_path, ["c"])
+            with pytest.raises(TimeoutError):
+                extended.result(0.2)
+            write_plan(tmp_path, replace(plan, runs=[*plan.runs, "b"]))
+        extended.result(10)
+    assert read_plan(tmp_path / "sweep.json").runs == ["a", "b", "c"]
 
 
 def test_a_diverging_run_harms_no_other(train: Train, tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from regbench.storage.files import read_bytes, write_json
 from regbench.storage.results import DamagedError, one_line, shortened
 from regbench.storage.schema import CONFIG, RESULTS, SWEEP, TUNING
 
 _ALWAYS = ("commands", "runs")
+_LOCK = ".sweep.lock"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,13 @@ def read_or_rebuild_plan(folder: Path) -> Plan:
         return Plan(runs=[run.relative_to(folder).as_posix() for run in runs])
 
 
+@contextlib.contextmanager
+def held_plan(folder: Path) -> Iterator[Plan]:
+    """Give a sweep's plan as it is now, and keep other calls of the sweep from changing it meanwhile."""
+    with FileLock(folder / _LOCK):
+        yield read_or_rebuild_plan(folder)
+
+
 def write_plan(folder: Path, plan: Plan) -> None:
     """Write a sweep's plan, in one step; only what there is of stages and later additions."""
     content = asdict(plan)
@@ -96,9 +106,10 @@ def write_plan(folder: Path, plan: Plan) -> None:
 
 def extend_plan(folder: Path, runs: Iterable[str]) -> None:
     """Add a stage's runs to a sweep's plan; the file's time stays that of the call, from which failures are counted."""
-    plan, time = read_or_rebuild_plan(folder), (folder / SWEEP).stat().st_mtime_ns
-    write_plan(folder, replace(plan, runs=list(dict.fromkeys([*plan.runs, *runs]))))
-    os.utime(folder / SWEEP, ns=(time, time))
+    with held_plan(folder) as plan:
+        time = (folder / SWEEP).stat().st_mtime_ns
+        write_plan(folder, replace(plan, runs=list(dict.fromkeys([*plan.runs, *runs]))))
+        os.utime(folder / SWEEP, ns=(time, time))
 
 
 def _entries(place: str) -> tuple[list[str], set[str]]:

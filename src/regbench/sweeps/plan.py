@@ -19,7 +19,7 @@ from regbench.runs.claiming import discard
 from regbench.storage.lock import forget_deaths
 from regbench.storage.results import is_finished
 from regbench.storage.schema import read_run_path
-from regbench.storage.study_folder import Plan, read_or_rebuild_plan, write_plan
+from regbench.storage.study_folder import Plan, held_plan, read_or_rebuild_plan, write_plan
 from regbench.sweeps.design import Design, check_baseline, design_of
 from regbench.sweeps.first_checks import FirstChecks
 from regbench.sweeps.resolving import SEED, ResolvedRun, Resolver, write_runs
@@ -56,8 +56,7 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
         hydra.errors.HydraException: The overrides do not compose.
     """
     folder = Path(config.hydra.sweep.dir)
-    plan = read_or_rebuild_plan(folder)
-    design = design_of(config, plan)
+    design = design_of(config, read_or_rebuild_plan(folder))
     resolver = Resolver(config, loader)
     without_seeds = settings(config, loader, seeded=False)
     if design is None:
@@ -68,11 +67,13 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
         runs = list(resolver.runs(seeded(without_seeds, first)))
         forced = any(each.spec.force for each in runs)
         later = list(resolver.runs(seeded(without_seeds, last[len(first) :]))) if forced else []
+    _check_folders([*runs, *later])
     command = FirstChecks.rest or f"{program()} {shlex.join(sys.argv[1:])}"
     folder.mkdir(parents=True, exist_ok=True)
     write_runs(folder, runs)
-    done = {name for name in {*plan.runs, *(each.name for each in runs)} if is_finished(folder / name)}
-    write_plan(folder, _grown(folder, plan, command, [each.name for each in runs], later, design, done))
+    with held_plan(folder) as plan:  # another call of the same sweep may have added to it meanwhile
+        done = {name for name in {*plan.runs, *(each.name for each in runs)} if is_finished(folder / name)}
+        write_plan(folder, _grown(folder, plan, command, [each.name for each in runs], later, design, done))
     for each in [*runs, *later]:
         if each.spec.force:
             done.discard(each.name)
@@ -120,6 +121,22 @@ def settings(config: DictConfig, loader: ConfigLoader, seeded: bool) -> list[lis
 def seeded(jobs: Iterable[list[str]], seeds: Iterable[int]) -> list[list[str]]:
     """Return each setting's overrides with each of the seeds."""
     return [[*job, f"{SEED}={seed}"] for job in jobs for seed in seeds]
+
+
+def _check_folders(runs: Iterable[ResolvedRun]) -> None:
+    """Refuse two different runs of a sweep in one folder: a name of one's own, or six digits of a hash by chance."""
+    there: dict[str, ResolvedRun] = {}
+    for each in runs:
+        first = there.setdefault(each.name, each)
+        if first is not each and (first.spec.config_digest, first.spec.seed) != (
+            each.spec.config_digest,
+            each.spec.seed,
+        ):
+            raise ValueError(
+                f"hydra.sweep.subdir: expected a folder of its own for each run, received {each.name} for "
+                f"{shlex.join(first.overrides)} and for {shlex.join(each.overrides)}; leave it as it is, or where only "
+                "the hash in it is the same, give each of them a study of its own"
+            )
 
 
 def _grown(
