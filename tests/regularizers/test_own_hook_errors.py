@@ -1,5 +1,6 @@
 """A slip in one's own technique is told by its hook, file and line, and by what was expected."""
 
+import importlib
 import inspect
 import json
 import re
@@ -104,6 +105,22 @@ def test_what_a_hook_raises_is_told_with_its_place(
     line = failed(technique, tmp_path, composed("model=mlp_small"))
     assert re.match(rf"{re.escape(__file__)}:\d+, in {hook}: ", line)
     assert message in line
+
+
+class Borrowing(Regularizer):
+    def on_batch(self, images: Tensor, targets: Tensor) -> Any:
+        return importlib.import_module("borrowed").change(images, targets)
+
+
+def test_what_a_package_of_another_environment_raises_is_told_by_the_hook(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "other/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "borrowed.py").write_text("def change(images, targets):\n    raise RuntimeError('inside')\n")
+    monkeypatch.syspath_prepend(packages)
+    line = failed(Borrowing, tmp_path / "run", composed("model=mlp_small"))
+    assert re.match(rf"{re.escape(__file__)}:\d+, in on_batch: inside", line)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from regbench.config.composing import CONFIGS, LIST_GROUPS, SINGLE_GROUPS, compose_raw
+from regbench.config.source_code import PACKAGE_FOLDERS
 
 NO_DECAY_HERE = (
     "weight decay is a regularizer here: use regularizer=weight_decay regularizer.weight_decay.coefficient=…"
@@ -82,9 +83,10 @@ def _after_user_code(text: str) -> str:
 
 def _is_own(filename: str) -> bool:
     """Tell whether a file is the user's: not installed, not Python's, not the program's but for its techniques."""
-    if filename.startswith("<") or filename.startswith(_INSTALLED):
-        return False
     path = Path(filename)
+    # An environment may borrow the packages of another one, which are not in its own folders.
+    if filename.startswith(("<", *_INSTALLED)) or PACKAGE_FOLDERS.intersection(path.parts):
+        return False
     return not path.is_relative_to(_PACKAGE) or (
         path.parent == _PACKAGE / "regularizers" and path.name not in {"base.py", "returned.py"}
     )
@@ -114,6 +116,10 @@ def _unknown_key(key: str, overrides: list[str], name: str) -> str:
             return f"{key}: {technique} is not chosen; add {group}={technique}"
         return f"{key}: no such key"
     known = [each for each in known if each not in {"_target_", "hydra"}]
+    if last in known:  # that is there, and what it was to become is of another form
+        return (
+            f"{key}: expected the keys that it has, received others; change one by {key}.KEY=…, add one by +{key}.KEY=…"
+        )
     hint = difflib.get_close_matches(last, known, n=1)
     meant = f" (did you mean {hint[0]}?)" if hint else ""
     return f"{key}: no such key{meant}; expected one of {', '.join(known) or 'none'}"

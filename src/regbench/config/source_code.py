@@ -17,7 +17,7 @@ from regbench.config.code_digest import strip
 from regbench.storage.code import CORE
 
 OWN = "regbench"
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
+PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _MOST_HOPS = 20  # a name that is imported from module to module more often than this is taken for a circle
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BLOCK = (ast.If, ast.Try, ast.With, ast.For, ast.While)
@@ -204,7 +204,7 @@ def _is_installed(spec: ModuleSpec) -> bool:
     if package == OWN:
         return False
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or [])
-    if not any(_INSTALLED.intersection(Path(place or "").parts) for place in places):
+    if not any(PACKAGE_FOLDERS.intersection(Path(place or "").parts) for place in places):
         return False
     return package in CORE or package in distributions()  # a file that somebody copied there has no version
 
