@@ -64,6 +64,9 @@ WRONG = [
         "trainer.precision: expected '32-true', 'bf16-mixed' or '16-mixed'; received '64-true'",
     ),
     (["~dataset.classes"], "model.num_classes: its value is that of dataset.classes, which is missing"),
+    (["trainer.max_epochs=null"], "trainer.max_epochs: expected 1 or more, received null; it is an integer"),
+    (["trainer.max_epochs=2.0"], "trainer.max_epochs: expected 1 or more, received 2.0; it is an integer"),
+    (["~trainer.max_epochs"], "trainer.max_epochs: expected 1 or more, received null; it is an integer"),
     (["threads=100000"], "threads: expected at most 1,024; received 100000"),
     (
         ["callbacks=early_stopping", "callbacks.early_stopping.patience=-1"],

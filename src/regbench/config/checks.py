@@ -39,6 +39,7 @@ def check_values(config: Mapping[str, Any]) -> None:
                 _check_patience(node["patience"], f"callbacks.{name}.patience")
     if isinstance(trainer := config.get("trainer"), Mapping):
         check_trainer(trainer)
+        _check_epochs(trainer.get("max_epochs"))
 
 
 def _check_seed(seed: Any, key: str) -> None:
@@ -65,6 +66,15 @@ def _check_periods(scheduler: Mapping[str, Any]) -> None:
     for name in ("T_max", "step_size"):
         if type(period := scheduler.get(name)) is int and period < 1:
             raise ValueError(f"scheduler.{name}: expected an integer above 0; received {period}")
+
+
+def _check_epochs(epochs: Any) -> None:
+    # Lightning takes null for 1,000 epochs, and 2.0 for 2, which no results would hold in the end.
+    if type(epochs) is not int or epochs < 1:
+        received = "null" if epochs is None else repr(epochs)
+        raise ValueError(
+            f"trainer.max_epochs: expected 1 or more, received {received}; it is an integer, of whole epochs"
+        )
 
 
 def _check_techniques(regularizer: Mapping[Any, Any]) -> None:
