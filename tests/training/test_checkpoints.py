@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from regbench.config.composing import CONFIGS
+from regbench.data.sources import Arrays, Digits
 from regbench.runs.run import run
 from regbench.training.checkpoints import AtomicCheckpointIO
 from regbench.training.history import DivergedError
@@ -125,6 +126,24 @@ def stopped_after(epochs: int, folder: Path, config: dict[str, Any]) -> None:
     """Leave a folder as a killed process does."""
     interrupted(folder, config, Stop(epochs, validating=False))
     (folder / "results.json").unlink()
+
+
+def test_a_run_does_not_resume_on_other_data(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = composed("model=mlp_small", "trainer.max_epochs=3")
+    stopped_after(2, tmp_path, config)
+    read = Digits.read
+
+    def changed(self: Digits, root: Path) -> Arrays:
+        arrays = read(self, root)
+        return arrays._replace(train_labels=arrays.train_labels.flip(0))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Digits, "read", changed)
+        with pytest.raises(ValueError, match=r"^dataset: expected the data with which this run began \(SHA-256 "):
+            run(tmp_path, config)
+    assert run(tmp_path, config).provenance["resumed_after"] == 2
 
 
 def truncate(folder: Path) -> None:

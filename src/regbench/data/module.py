@@ -168,6 +168,22 @@ class ImageData(pl.LightningDataModule):
             "test": split(arrays.test_images, arrays.test_labels),
         }
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the data: their hash."""
+        return {"sha256": self.sha256}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to resume a run on other data than those with which it began.
+
+        Raises:
+            ValueError: The data's hash is another one.
+        """
+        if (began := state_dict["sha256"]) != self.sha256:
+            raise ValueError(
+                f"dataset: expected the data with which this run began (SHA-256 {str(began)[:12]}…), received others "
+                f"({str(self.sha256)[:12]}…); put those back, or train from scratch by force=true"
+            )
+
     def train_dataloader(self) -> Batches | Chunks:
         """Return the training batches, by chunks where the module takes the steps itself (manual optimization)."""
         batches = self.training_batches()
