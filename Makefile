@@ -1,6 +1,6 @@
 # RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-fast lint bench lock methods simulations known-code clean
+.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-engines test-fast lint bench lock methods simulations known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -59,14 +59,18 @@ networks: $(STAMP) ## score the four shipped networks on the official test set
 		$(BIN)/regbench evaluate --weights docs/published/networks/$${each%% *}.pt dataset.val_size=0 regularizer=$$each; \
 	done
 
-test: $(STAMP) ## run all tests but the long ones that break things (test-faults)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not faults'
+test: $(STAMP) ## run all tests but the long ones that break things (test-faults) or need clusters (test-engines)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not faults and not engines'
 
 test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… chooses other moments
 	$(BIN)/python -m pytest -n auto -m faults tests/faults
 
+test-engines: $(STAMP) ## sweep on clusters of two nodes on this machine, for minutes; installs SLURM where it is missing
+	tests/engines/slurm-two-nodes.sh install
+	$(BIN)/python -m pytest -m engines tests/engines
+
 test-fast: $(STAMP) ## run the quick tests only
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not faults'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not faults and not engines'
 
 lint: $(STAMP) ## check style, types and which package imports which
 	$(BIN)/ruff check .

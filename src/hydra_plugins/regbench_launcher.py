@@ -1,7 +1,11 @@
 """Where Hydra looks for launchers, which it knows by the module that they are defined in."""
 
-from regbench.sweeps import launcher
+from regbench.sweeps import launcher, slurm
 
 
 class ResilientLauncher(launcher.ResilientLauncher):
     """`regbench.sweeps.launcher.ResilientLauncher`, under the name by which Hydra finds it."""
+
+
+class SlurmLauncher(slurm.SlurmLauncher):
+    """`regbench.sweeps.slurm.SlurmLauncher`, likewise."""

@@ -1,0 +1,191 @@
+"""Hydra's launcher for SLURM: one job array of workers, which take the sweep's runs until none is left.
+
+Imports no torch.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from regbench.storage.files import write_text
+from regbench.storage.results import is_finished, read_status
+from regbench.storage.schema import DIVERGED, FAILED
+from regbench.sweeps import slurm_commands as slurm
+from regbench.sweeps.launcher import PlannedLauncher
+from regbench.sweeps.launcher_keys import launcher_keys
+from regbench.sweeps.progress import Progress
+from regbench.sweeps.slurm_options import Options, checked
+from regbench.sweeps.slurm_script import script
+from regbench.training.interruption import Terminated
+
+FOLDER = "slurm"
+_RECORDING_SECONDS = 90  # for cancelled workers, which SLURM kills after its KillWait
+
+
+class SlurmLauncher(PlannedLauncher):
+    """Submits workers and, if asked to, waits for them.
+
+    A call for runs that an earlier call's array is at submits none for these, and waits for that array.
+
+    Args:
+        keys: Those of `slurm_options.Options`; `setup` reads them as they are in a sweep.
+    """
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        self._options: Options | None = None
+
+    @property
+    def options(self) -> Options:
+        """What the user asks of SLURM."""
+        if self._options is None:
+            raise RuntimeError("launch was called before setup")
+        return self._options
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra gives.
+
+        Raises:
+            ValueError: A key of `hydra.launcher` has a wrong value.
+        """
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self._options = checked(Options(**launcher_keys(config, Options)))
+
+    def train_runs(self, folder: Path, names: Sequence[str]) -> None:
+        """Submit an array for the runs that are left and that no array of an earlier call is at; wait if asked to.
+
+        Raises:
+            regbench.sweeps.slurm_commands.SlurmError: SLURM refuses the job or gives no answer.
+            KeyboardInterrupt: The user pressed Ctrl-C; the array is cancelled or left, as asked.
+            regbench.training.interruption.Terminated: Likewise by SIGTERM.
+        """
+        left = [name for name in names if not is_finished(folder / name)]
+        if not left:
+            return
+        arrays = {job: runs for job, runs in _under_way(folder).items() if not runs.isdisjoint(left)}
+        for job, runs in arrays.items():
+            print(f"{folder}: job {job} of an earlier call is at {_plural(len(runs.intersection(left)), 'run')}")
+        new = [name for name in left if not any(name in runs for runs in arrays.values())]
+        try:
+            if new:
+                with _undisturbed():
+                    arrays[self._submit(folder, new)] = set(new)
+            if self.options.wait:
+                self._follow(folder, list(arrays))
+            else:
+                print(f"the runs go on without this command (hydra.launcher.wait=false); {_how_to(arrays)}", flush=True)
+        except (KeyboardInterrupt, Terminated):
+            self._stop(folder, list(arrays))
+            raise
+
+    def _submit(self, study: Path, names: Sequence[str]) -> str:
+        """Submit an array and return its number."""
+        folder = study / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"
+        runs, batch = folder / f"{name}.runs", folder / f"{name}.sh"
+        workers = min(self.options.workers, len(names), slurm.most_tasks() or len(names))
+        arguments = [*self.options.arguments(_job_name(study), workers, folder), str(batch)]
+        write_text(runs, "".join(f"{each}\n" for each in names))
+        write_text(batch, script(study, runs, self.options.setup, shlex.join(["sbatch", *arguments])))
+        job = slurm.submit(arguments, vars(self.options))
+        write_text(folder / f"{name}.job", f"{job}\n")
+        print(f"{study}: job {job}, {_plural(workers, 'worker')} for {_plural(len(names), 'run')}; {_how_to([job])}")
+        print(f"logs: {folder / f'{job}_*.log'}", flush=True)
+        return job
+
+    def _follow(self, study: Path, jobs: Sequence[str]) -> None:
+        """Print how far the sweep is, until its arrays have ended."""
+        said, progress = None, Progress(study)
+        while True:
+            try:
+                tasks = slurm.tasks(_job_name(study), jobs)
+                if not tasks:
+                    break
+                counts = progress.counts()
+                line = ", ".join(f"{number} {what}" for what, number in counts.items())
+                line += f" | job {', '.join(jobs)}: {slurm.states(tasks)}"
+                if not counts["left"] and any(task.state == "PENDING" for task in tasks):
+                    slurm.cancel(jobs, "--state=PENDING")  # They would start to find nothing to do.
+            except slurm.SlurmError as error:
+                line = f"{error}; asked again"
+            if line != said:
+                print(line, flush=True)
+                said = line
+            time.sleep(self.options.check_seconds)
+        if left := Progress(study).counts()["left"]:
+            print(f"job {', '.join(jobs)} ended with {_plural(left, 'run')} left{_last_words(study, jobs)}", flush=True)
+
+    def _stop(self, study: Path, jobs: Sequence[str]) -> None:
+        """Cancel the arrays or leave them, as asked, and say so."""
+        if not jobs:
+            return
+        shown = f"job {', '.join(jobs)}"
+        if self.options.on_interrupt == "leave":
+            print(f"{shown} goes on (hydra.launcher.on_interrupt=leave); {_how_to(jobs)}", flush=True)
+            return
+        try:
+            slurm.cancel(jobs)
+            deadline = time.monotonic() + _RECORDING_SECONDS
+            while slurm.tasks(_job_name(study), jobs) and time.monotonic() < deadline:
+                time.sleep(min(1.0, self.options.check_seconds))
+        except slurm.SlurmError as error:
+            print(f"{shown} may go on: {error}; {_how_to(jobs)}", file=sys.stderr, flush=True)
+        else:
+            print(f"{shown} is cancelled (hydra.launcher.on_interrupt=cancel)", flush=True)
+
+
+def _under_way(study: Path) -> dict[str, set[str]]:
+    """Return the runs that earlier calls' arrays are at, by the array's number.
+
+    A worker leaves a run alone that failed before the worker's own end, also where a new call tries it again.
+    """
+    known = {path.read_text().strip(): path.with_suffix(".runs") for path in (study / FOLDER).glob("*.job")}
+    going = dict.fromkeys(task.job for task in slurm.tasks(_job_name(study), known)) if known else {}
+    runs = {job: known[job].read_text().splitlines() for job in going}
+    failed = {name for names in runs.values() for name in names if read_status(study / name) in {FAILED, DIVERGED}}
+    return {job: set(names) - failed for job, names in runs.items()}
+
+
+def _job_name(study: Path) -> str:
+    return "regbench-" + re.sub(r"[^\w.-]", "_", study.name)
+
+
+def _how_to(jobs: Iterable[str]) -> str:
+    return f"watch: squeue -j {','.join(jobs)}; cancel: scancel {' '.join(jobs)}"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _last_words(study: Path, jobs: Iterable[str]) -> str:
+    """Return the last line of the newest log but srun's own: what is wrong with a node is said there alone."""
+    logs = [path for job in jobs for path in (study / FOLDER).glob(f"{job}_*.log")]
+    if not logs:
+        return ""
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    lines = newest.read_text(errors="replace").splitlines()
+    lines = [line for line in lines if line.strip() and not line.startswith("srun: ")]
+    return f"; {newest} ends in: {lines[-1]}" if lines else f"; {newest} is empty"
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a stop wait until a job's number is known: else nobody could cancel it."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)

@@ -1,0 +1,43 @@
+"""What a test sees of a sweep from outside: who is at its runs, what became of them, and every bit of the results."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.bits import final_bits
+
+PACED = "+regularizer.paced._target_=tests.engines.paced.Paced"
+STUDY = "outputs/sweeps/s"
+
+
+def grid(settings: str, seeds: int, epochs: int = 20) -> list[str]:
+    """Return the arguments of a sweep whose pace a test sets."""
+    return ["-m", "study=s", f"regularizer={settings}", f"seed=range({seeds})", f"trainer.max_epochs={epochs}", PACED]
+
+
+def held(study: Path) -> list[int]:
+    """Return the processes that work on the study's runs."""
+    texts = [path.read_text() for path in study.rglob(".holder") if path.exists()]
+    return [int(number) for text in texts for number in re.findall(r"^process (\d+) on ", text)]
+
+
+def epochs_ended(study: Path) -> int:
+    """Return how many runs have a checkpoint."""
+    return len(list(study.rglob("last.ckpt")))
+
+
+def statuses(study: Path) -> list[str]:
+    """Return how the study's runs ended, sorted."""
+    return sorted(json.loads(path.read_text())["status"] for path in study.rglob("results.json"))
+
+
+def outcomes(study: Path) -> dict[str, Any]:
+    """Return the metrics and the bits of each finished run, by its folder's name."""
+    found = {}
+    for path in study.rglob("results.json"):
+        results = json.loads(path.read_text())
+        if results["status"] == "finished":
+            name = path.parent.relative_to(study).as_posix()
+            found[name] = (results["metrics"], results["acted"], final_bits(path.parent))
+    return found
