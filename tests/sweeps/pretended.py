@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regbench.runs.claiming import finished_run
+from regbench.runs.claiming import finished_run, refuse_other_run
 from regbench.runs.spec import RunSpec
 from regbench.storage.configs import write_config
 from regbench.storage.lock import hold
@@ -30,10 +30,12 @@ class Pretender:
         self.trained: list[str] = []
 
     def __call__(self, folder: Path, config: dict[str, Any], overrides: Any, **options: Any) -> RunResults:
+        spec = RunSpec(config, overrides)
+        spec.check()
+        folder.mkdir(parents=True, exist_ok=True)
+        refuse_other_run(folder, spec)
         if (finished := finished_run(folder)) is not None:
             return finished
-        spec = RunSpec(config)
-        folder.mkdir(parents=True, exist_ok=True)
         with hold(folder, wait=options.get("wait", True)):
             return self._train(folder, config, spec)
 

@@ -61,6 +61,27 @@ def test_numbers_that_make_no_sense_are_refused_in_one_line(options: dict[str, A
         ResilientLauncher(**options)
 
 
+def test_workers_that_die_before_they_begin_end_the_sweep_also_after_others_that_began(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[bool] = []
+
+    def pool(target: Any, arguments: Any, on_death: Any, places: Any) -> None:
+        (_, _, begun), *_ = arguments
+        for begins in (True, False, False, True, False, False, False, False):
+            if begins:
+                begun.set()
+            answers.append(on_death(0))
+
+    monkeypatch.setattr(launcher, "run_pool", pool)
+    started = ResilientLauncher(n_jobs=1)
+    started.config = OmegaConf.create({"trainer": {"accelerator": "cpu"}})
+    with pytest.raises(RuntimeError, match="the sweep's workers end before they have begun"):
+        started.train_runs(Path("s"), ["run"])
+    assert answers == [True] * 6
+    assert capsys.readouterr().err.count("a worker was killed") == 6
+
+
 def note(place: Path, name: str) -> None:
     """Leave a trace; end to make room once, and in order then."""
     began = place / f"{name} {len(list(place.iterdir()))} {os.environ['SEEN']} {os.environ['OMP_NUM_THREADS']}"

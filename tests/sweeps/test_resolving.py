@@ -60,7 +60,8 @@ GRIDS = [
     [["optimizer={lr: 0.1}", "optimizer={lr: 0.2}"], ["seed=0"]],
     [["monitor='val/loss'", 'monitor="val/acc"'], ["seed=0"]],
     [["regularizer=none"], ["trainer.max_epochs=1", "trainer.max_epochs=2"]],
-    [["++seed=3"], ["optimizer.lr=0.1", "optimizer.lr=0.2"]],
+    [["optimizer.lr=0.1"], ["optimizer={lr: 0.2}", "optimizer={lr: 0.3}"], ["seed=0"]],
+    [["optimizer={lr: 0.2}"], ["optimizer.lr=0.1", "optimizer.lr=0.3"], ["seed=0"]],
 ]
 
 

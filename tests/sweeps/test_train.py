@@ -17,6 +17,7 @@ import pytest
 
 from regbench.storage.results import RunResults, read_results
 from tests.commands import ROOT, Command, Ended
+from tests.sweeps.pretended import pretend
 
 QUICK = ["dataset=digits", "trainer.max_epochs=1", "dataset.train_size=100", "threads=1"]
 
@@ -231,6 +232,37 @@ def test_a_stage_waits_for_another_call_that_changes_the_plan(tmp_path: Path) ->
             write_plan(tmp_path, replace(plan, runs=[*plan.runs, "b"]))
         extended.result(10)
     assert read_plan(tmp_path / "sweep.json").runs == ["a", "b", "c"]
+
+
+def test_a_folder_of_ones_own_name_with_another_run_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretender = pretend(monkeypatch, lambda config: 0.8)
+    grid = ["-m", *QUICK, "study=s", "hydra.sweep.subdir=x${seed}", "seed=0,1"]
+    assert train(*grid, "optimizer.lr=0.1").status == 0
+    again = train(*grid, "optimizer.lr=0.01")
+    assert again.status == 1
+    assert re.fullmatch(r"error: hydra\.run\.dir=\S*x0: holds the run of another configuration .*\n", again.err)
+    assert len(pretender.trained) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["hydra/sweeper=basic"], "hydra/sweeper=basic: expected grid, or until_sure by seeds=until_sure"),
+        (["++seed=3"], r"\+\+seed=3: expected seed=… without a \+"),
+        (
+            ["dataset.root=data/${seed}", "seed=0,1"],
+            r"dataset: expected the same value for all seeds of digits-lenet5/none",
+        ),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_in_one_line(
+    arguments: list[str], message: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, lambda config: 0.8)
+    ended = train("-m", *QUICK, "study=s", *arguments)
+    assert ended.status == 1
+    assert re.fullmatch(rf"error: {message}.*\n", ended.err)
+    assert not list(tmp_path.rglob("results.json"))
 
 
 def test_a_diverging_run_harms_no_other(train: Train, tmp_path: Path) -> None:

@@ -129,6 +129,25 @@ def test_a_run_at_which_two_workers_died_is_left_to_the_next_call(
     assert pretender.trained == ["none 1", "none 0"]
 
 
+def test_a_plan_of_other_code_is_not_trained_until_the_sweep_is_called_again(
+    plan: Plan, work: Callable[..., Ended], pretender: Pretender
+) -> None:
+    plan("seed=0")
+    (path,) = Path(STUDY, "plan").rglob("*.yaml")
+    text = path.read_text()
+    path.write_text(text.replace("code: {}", "code:\n  mine.Own: 123456789abc"))
+    ended = work(STUDY)
+    assert ended.status == 1
+    told = r"seed0 failed: planned with other code \(mine\.Own 123456789abc, now not recorded\); call the sweep again"
+    assert re.search(told, ended.err)
+    path.write_text(text.replace("lr: 0.001", "lr: 0.5"))
+    assert "seed0 failed: its plan was changed: its hash is " in work(STUDY).err
+    assert pretender.trained == []
+    path.write_text(text)
+    assert work(STUDY).status == 0
+    assert pretender.trained == ["none 0"]
+
+
 def test_a_file_says_which_runs_are_meant(plan: Plan, work: Callable[..., Ended], pretender: Pretender) -> None:
     names = plan("seed=range(4)")
     Path("some").write_text(f"{names[2]}\n{names[1]}\n")

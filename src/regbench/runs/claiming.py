@@ -70,7 +70,7 @@ def other_code_beside(folder: Path, spec: RunSpec) -> str | None:
 
 
 def discard(folder: Path, spec: RunSpec) -> None:
-    """Clear what a folder holds of a run, so that it is trained from scratch.
+    """Clear what a folder holds of a run, also of other code, so that it is trained from scratch.
 
     Raises:
         ValueError: The folder holds another run.
@@ -79,6 +79,7 @@ def discard(folder: Path, spec: RunSpec) -> None:
         with hold(folder):
             refuse_other_run(folder, spec)
             clear_run(folder)
+            (folder / CONFIG).unlink(missing_ok=True)
 
 
 def differing_code(then: Mapping[str, str], now: Mapping[str, str]) -> str:

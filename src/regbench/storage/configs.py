@@ -9,6 +9,7 @@ from urllib.parse import quote
 import yaml
 
 from regbench.storage.files import read_bytes, write_text
+from regbench.storage.identity import digest_of
 from regbench.storage.results import DamagedError, one_line, shortened
 from regbench.storage.schema import CONFIG, PLAN, read_run_path
 
@@ -133,17 +134,22 @@ def write_planned(study: Path, run: str, planned: StoredConfig) -> None:
         study: The study's folder.
         run: The run's folder below it.
         planned: Its configuration, seed included.
+
+    Raises:
+        ValueError: Other runs are planned there.
     """
     path, shared = _planned_path(study, run)
     if shared:
         config = {key: value for key, value in planned.config.items() if key != _SEED}
         overrides = [each for each in planned.overrides if not each.startswith(f"{_SEED}=")]
         planned = StoredConfig(config, overrides, planned.code)
-    text = _text(planned)
-    if path.is_file() and path.read_bytes() == text.encode():
+    text = _text(planned).encode()
+    if path.is_file() and (there := path.read_bytes()) != text:
+        _refuse_other_plan(path, there, planned)
+    elif path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
+    write_text(path, text.decode())
 
 
 def read_planned(study: Path, run: str) -> StoredConfig:
@@ -161,6 +167,18 @@ def read_planned(study: Path, run: str) -> StoredConfig:
         return planned
     seed = int(run.rpartition("/seed")[2])
     return StoredConfig({**planned.config, _SEED: seed}, [*planned.overrides, f"{_SEED}={seed}"], planned.code)
+
+
+def _refuse_other_plan(path: Path, there: bytes, planned: StoredConfig) -> None:
+    try:
+        other = parse_config(there, path.name)
+    except DamagedError:
+        return
+    if digest_of(other.config, other.code) != digest_of(planned.config, planned.code):
+        raise ValueError(
+            f"{path}: plans other runs of this name (it was edited, or two hashes begin alike); delete it, or give "
+            "another study=NAME"
+        )
 
 
 def _planned_path(study: Path, run: str) -> tuple[Path, bool]:

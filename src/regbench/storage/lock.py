@@ -97,7 +97,10 @@ def count_deaths(folder: Path) -> int:
 
 def forget_deaths(folder: Path) -> None:
     """Count deaths from now on."""
-    if is_held(folder) and not is_locked(folder):
+    if not is_held(folder):
+        return
+    lock = FileLock(folder / _LOCK)
+    with contextlib.suppress(Timeout), lock.acquire(timeout=0):
         (folder / _HOLDER).unlink(missing_ok=True)
 
 

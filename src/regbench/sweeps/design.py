@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from regbench.storage.schema import METRICS
 from regbench.storage.study_folder import Plan
+from regbench.sweeps.first_checks import given
 from regbench.sweeps.resolving import SEED
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def design_of(config: DictConfig, plan: Plan) -> Design | None:
     sweeper = config.hydra.sweeper
     if "stages" not in sweeper:
         return None
-    for override in OverridesParser.create().parse_overrides(list(config.hydra.overrides.task)):
+    for override in OverridesParser.create().parse_overrides(given(config)):
         if override.key_or_group == SEED:
             raise ValueError(
                 f"{override.input_line}: expected no seeds beside seeds=until_sure, which takes them by "

@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,20 @@ from regbench.config.checks import check_values
 from regbench.config.composing import check_choices, check_given_once, to_plain
 from regbench.config.errors import describe_error
 from regbench.config.resolvers import program
+
+_SWEEPERS = "hydra_plugins.regbench_sweeper."
+_PLAIN_KEYS = ("seed", "threads", "compile", "force")
+
+
+def given(config: DictConfig, of_hydra: bool = False) -> list[str]:
+    """Return the overrides of a call as they were given: `${seed}` in one is that of each run.
+
+    Args:
+        config: The composed configuration with Hydra's part.
+        of_hydra: Whether those of Hydra's own keys are among them.
+    """
+    lists: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    return [*(lists["hydra"] if of_hydra else []), *lists["task"]]
 
 
 class FirstChecks(Callback):
@@ -35,20 +49,31 @@ class FirstChecks(Callback):
         with contextlib.suppress(HydraException, OmegaConfBaseException):  # Hydra itself will meet them next
             HydraConfig.instance().set_config(config)
             with _refusing():
-                given = _given(config)
-                check_given_once(given)
-                check_choices(given)
+                lines = given(config, of_hydra=True)
+                check_given_once(lines)
+                check_choices(lines)
                 check_values(to_plain(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a key that is given twice; the sweeper checks the values of each setting."""
         with contextlib.suppress(HydraException, OmegaConfBaseException), _refusing():
-            check_given_once(_given(config))
+            check_given_once(given(config, of_hydra=True))
+            _check_sweep(config)
         FirstChecks.sweep, FirstChecks.rest = Path(config.hydra.sweep.dir), _command_for_the_rest(config)
 
 
-def _given(config: DictConfig) -> Iterable[str]:
-    return [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+def _check_sweep(config: DictConfig) -> None:
+    """Refuse what cannot be planned: sweepers that make up runs as they go, and seeds that are not called so."""
+    if not str(config.hydra.sweeper.get("_target_")).startswith(_SWEEPERS):
+        chosen = config.hydra.runtime.choices["hydra/sweeper"]
+        raise ValueError(
+            f"hydra/sweeper={chosen}: expected grid, or until_sure by seeds=until_sure, which plan all runs; received "
+            "another one; regbench tune searches"
+        )
+    for line in given(config):
+        key = line.lstrip("+").partition("=")[0]
+        if line.startswith("+") and key in _PLAIN_KEYS:
+            raise ValueError(f"{line}: expected {key}=… without a +, since every configuration has it")
 
 
 def _command_for_the_rest(config: DictConfig) -> str | None:

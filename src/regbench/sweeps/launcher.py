@@ -21,11 +21,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from regbench.sweeps.pool import MORE, MOST_RUNS, run_pool, tell_of_death
-from regbench.sweeps.resolving import Resolver, write_runs
 from regbench.sweeps.signals import watch_parent
 from regbench.training.interruption import Terminated, exit_status
 
-# So many workers of one call may die before they have begun with a run: more are no accident.
+# So many workers in a row may die before they have begun with a run: more are no accident.
 _MOST_EARLY_DEATHS = 3
 
 
@@ -41,14 +40,8 @@ class PlannedLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Plan and train jobs of a sweeper that is not RegBench's; all results are in the run folders."""
-        if self.config is None or self.hydra_context is None:
-            raise RuntimeError("launch was called before setup")
-        folder = Path(self.config.hydra.sweep.dir)
-        runs = list(Resolver(self.config, self.hydra_context.config_loader).runs(job_overrides))
-        write_runs(folder, runs)
-        self.train_runs(folder, [each.name for each in runs])
-        return []
+        """Refuse jobs that are not planned: RegBench's sweepers plan them and call `train_runs`."""
+        raise ValueError("hydra/launcher: expected a sweeper of RegBench, which plans the runs; received another one")
 
     @abstractmethod
     def train_runs(self, folder: Path, names: Sequence[str]) -> None:
@@ -88,7 +81,8 @@ class ResilientLauncher(PlannedLauncher):
 
         def on_death(number: int) -> bool:
             nonlocal early
-            early += not begun[number].is_set()
+            early = 0 if begun[number].is_set() else early + 1
+            begun[number].clear()
             if early >= _MOST_EARLY_DEATHS:
                 raise RuntimeError("the sweep's workers end before they have begun; see their messages above")
             tell_of_death()

@@ -1,6 +1,5 @@
 """What a call of a sweep asks for: its runs, resolved and written down before the first one starts."""
 
-import contextlib
 import itertools
 import shlex
 import sys
@@ -15,13 +14,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from regbench.config.resolvers import program
-from regbench.runs.claiming import discard
+from regbench.runs.claiming import discard, refuse_other_run
 from regbench.storage.lock import forget_deaths
 from regbench.storage.results import is_finished
-from regbench.storage.schema import read_run_path
+from regbench.storage.schema import CONFIG, read_run_path
 from regbench.storage.study_folder import Plan, held_plan, read_or_rebuild_plan, write_plan
 from regbench.sweeps.design import Design, check_baseline, design_of
-from regbench.sweeps.first_checks import FirstChecks
+from regbench.sweeps.first_checks import FirstChecks, given
 from regbench.sweeps.resolving import SEED, ResolvedRun, Resolver, write_runs
 
 
@@ -68,6 +67,7 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
         forced = any(each.spec.force for each in runs)
         later = list(resolver.runs(seeded(without_seeds, last[len(first) :]))) if forced else []
     _check_folders([*runs, *later])
+    _refuse_others(folder, runs)
     command = FirstChecks.rest or f"{program()} {shlex.join(sys.argv[1:])}"
     folder.mkdir(parents=True, exist_ok=True)
     write_runs(folder, runs)
@@ -77,8 +77,7 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
     for each in [*runs, *later]:
         if each.spec.force:
             done.discard(each.name)
-            with contextlib.suppress(ValueError, OSError):  # The run itself is refused or fails, and says why.
-                discard(folder / each.name, each.spec)
+            discard(folder / each.name, each.spec)
         elif each.name not in done:
             forget_deaths(folder / each.name)
     stage = " in stage 1" if design else ""
@@ -114,7 +113,7 @@ def settings(config: DictConfig, loader: ConfigLoader, seeded: bool) -> list[lis
         ValueError: As `grid` does.
     """
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create(loader).parse_overrides(params + list(config.hydra.overrides.task))
+    overrides = OverridesParser.create(loader).parse_overrides(params + given(config))
     return grid(each for each in overrides if seeded or each.get_key_element() != SEED)
 
 
@@ -137,6 +136,16 @@ def _check_folders(runs: Iterable[ResolvedRun]) -> None:
                 f"{shlex.join(first.overrides)} and for {shlex.join(each.overrides)}; leave it as it is, or where only "
                 "the hash in it is the same, give each of them a study of its own"
             )
+
+
+def _refuse_others(folder: Path, runs: Iterable[ResolvedRun]) -> None:
+    """Refuse folders that hold other runs than these: one for each setting, where its runs share a folder."""
+    seen: set[str] = set()
+    for each in runs:
+        place = each.name.rpartition("/")[0] if read_run_path(Path(each.name)) else each.name
+        if place not in seen and (folder / each.name / CONFIG).exists():
+            refuse_other_run(folder / each.name, each.spec)
+            seen.add(place)
 
 
 def _grown(

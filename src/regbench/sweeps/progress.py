@@ -67,4 +67,7 @@ class Progress:
         self._left.pop(run, None)
 
     def _is_new(self, run: str) -> bool:
-        return (self.folder / run / RESULTS).stat().st_mtime_ns >= self._called
+        try:
+            return (self.folder / run / RESULTS).stat().st_mtime_ns >= self._called
+        except FileNotFoundError:  # another worker takes the run up
+            return False

@@ -106,7 +106,7 @@ class Resolver:
         if overrides not in self._settings:
             check_choices(overrides)
             parsed = [self._parse(each) for each in overrides]
-            values = [each for each in parsed if self._is_value(each)]
+            values = [each for each in parsed if self._is_value(each) and not self._is_ordered(each, parsed)]
             composition = self._composition(overrides, values)
             config = to_plain(composition.filled_with(values), composition.choices)
             check_values(config)
@@ -132,6 +132,20 @@ class Resolver:
             self._parsed[line] = OverridesParser.create(self.loader).parse_override(line)
         return self._parsed[line]
 
+    def _is_ordered(self, override: Override, others: Sequence[Override]) -> bool:
+        """Tell whether an override sets a part of what another one sets, so that their order counts."""
+        key = f"{override.key_or_group}."
+        return any(
+            key.startswith(f"{each.key_or_group}.") or each.key_or_group.startswith(key)
+            for each in others
+            if each is not override and (isinstance(each.value(), dict) or not self._is_group(each.key_or_group))
+        )
+
+    def _is_group(self, key: str) -> bool:
+        if key not in self._groups:
+            self._groups[key] = bool(self.loader.get_group_options(key))
+        return self._groups[key]
+
     def _is_value(self, override: Override) -> bool:
         """Tell whether an override sets a single value of its own that is there already: no option, no added key."""
         key = override.key_or_group
@@ -140,9 +154,7 @@ class Resolver:
         value = override.value()
         if isinstance(value, (dict, list)) or "${" in str(value) or "/" in key or key.partition(".")[0] == "hydra":
             return False
-        if key not in self._groups:
-            self._groups[key] = bool(self.loader.get_group_options(key))
-        return not self._groups[key]
+        return not self._is_group(key)
 
 
 class _Composition:
@@ -178,10 +190,24 @@ def _refers_to_seed(value: Any) -> bool:
 
 
 def write_runs(study: Path, runs: Iterable[ResolvedRun]) -> None:
-    """Write down in a study's folder what its runs are to be, once for each setting."""
-    written: set[str] = set()
+    """Write down in a study's folder what its runs are to be, once for each setting.
+
+    Raises:
+        ValueError: Seeds of a setting differ in more than the seed, or another setting has the same name.
+    """
+    written: dict[str, ResolvedRun] = {}
     for each in runs:
-        setting = each.name.rpartition("/")[0] if read_run_path(Path(each.name)) else each.name
-        if setting not in written:
+        place = each.name.rpartition("/")[0] if read_run_path(Path(each.name)) else each.name
+        first = written.setdefault(place, each)
+        if first is each:
             write_planned(study, each.name, each.stored)
-            written.add(setting)
+        elif differing := _differing(first.spec.config, each.spec.config):
+            raise ValueError(
+                f"{differing}: expected the same value for all seeds of {place}, received others for seed "
+                f"{first.spec.seed} and seed {each.spec.seed}"
+            )
+
+
+def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+    names = (name for name in ours.keys() | theirs.keys() if name != SEED and ours.get(name) != theirs.get(name))
+    return next(iter(sorted(names)), None)

@@ -86,9 +86,10 @@ def checked(options: Options) -> Options:
     Raises:
         ValueError: In one line that names the key of `hydra.launcher`.
     """
-    for option in options.options:
-        name = option.lstrip("-").replace("=", " ").split(" ")[0]
-        if not option.startswith("-") or name in _OWN:
+    parts = [(option, part) for option in options.options for part in shlex.split(option)]
+    for option, part in parts:
+        name = part.lstrip("-").partition("=")[0]
+        if not option.startswith("-") or (part.startswith("-") and name in _OWN):
             own = ", which the launcher gives itself" if name in _OWN else ""
             raise ValueError(
                 f"hydra.launcher.options: expected options of sbatch such as --account=NAME; received {option!r}{own}"

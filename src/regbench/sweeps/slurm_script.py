@@ -58,7 +58,7 @@ done
 
 # A task that would only run into its time limit again, before an epoch's end, is not requeued for ever.
 if [ "$stopped" = SIGUSR2 ]; then
-  if [ -n "$(find "$study" -name last.ckpt -newer "$started" -print -quit)" ]; then
+  if [ -n "$(find "$study" \( -name last.ckpt -o -name predictions.npz \) -newer "$started" -print -quit)" ]; then
     rm -f "$started.vain"
   else
     echo >>"$started.vain"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from hydra.core.utils import JobReturn
 
-from regbench.storage.results import read_status
+from regbench.storage.lock import forget_deaths
+from regbench.storage.results import is_finished, read_status
 from regbench.storage.schema import INTERRUPTED
 from regbench.storage.study_folder import extend_plan
 from regbench.sweeps.design import Design
@@ -44,7 +45,9 @@ class UntilSureSweeper(PlannedSweeper):
             runs = [each for setting in named.values() for each in setting]
             write_runs(folder, runs)
             extend_plan(folder, [each.name for each in runs])
-            left = [each.name for each in runs if read_status(folder / each.name) != "finished"]
+            left = [each.name for each in runs if not is_finished(folder / each.name)]
+            for name in left:
+                forget_deaths(folder / name)
             returned += self.train(folder, runs, sum(map(len, returned)))
             for index, setting in named.items():
                 known[index] += [each.name for each in setting]

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from regbench import display
 from regbench.config.errors import describe_error
+from regbench.runs.claiming import differing_code
 from regbench.runs.run import run
-from regbench.storage.configs import read_planned
+from regbench.runs.spec import RunSpec
+from regbench.storage.configs import StoredConfig, read_planned
 from regbench.storage.lock import HEARTBEAT, HeldError, LockError, count_deaths, is_locked
 from regbench.storage.results import DamagedError, is_finished
-from regbench.storage.schema import SWEEP
+from regbench.storage.schema import SWEEP, read_run_path
 from regbench.storage.study_folder import read_plan
 from regbench.sweeps.pool import MOST_RUNS
 from regbench.sweeps.progress import Progress
@@ -127,6 +129,7 @@ class Worker:
             return False
         try:
             planned = read_planned(self._study, name)
+            _check_plan(name, planned)
             results = run(folder, planned.config, planned.overrides, wait=False)
         except (HeldError, LockError):
             raise
@@ -139,3 +142,12 @@ class Worker:
         self._progress.has_ended(name)
         print(display.finished_line(results, self._progress.counts()), flush=True)
         return True
+
+
+def _check_plan(name: str, planned: StoredConfig) -> None:
+    """Refuse a plan that this process would not train as it was made: its code has changed since, or its file has."""
+    spec, place = RunSpec(planned.config), read_run_path(Path(name))
+    if changed := differing_code(planned.code, spec.code):
+        raise ValueError(f"planned with other code ({changed}); call the sweep again")
+    if place is not None and place.config_hash != spec.config_hash:
+        raise ValueError(f"its plan was changed: its hash is {spec.config_hash}; call the sweep again")
