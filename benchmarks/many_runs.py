@@ -20,6 +20,9 @@ import numpy as np
 from regbench.storage.schema import CONFIG, HISTORY, PREDICTIONS, RESULTS, SWEEP, run_path
 from regbench.study.verification import score
 
+# What `regbench.load_study` keeps of runs that it has read.
+TABLE = ".results.sqlite"
+
 _CLASSES = 10
 _EPOCHS = 6
 _CONFIG = """\
@@ -257,6 +260,7 @@ def main() -> None:
             if not study.exists():
                 write_study(study, settings, seeds, given.images)
                 time.sleep(3)  # what was changed just now is not remembered
+            (study / TABLE).unlink(missing_ok=True)
             times = {"cold": measured(_LOAD, str(study)), "warm": measured(_LOAD, str(study))}
             times["report"] = measured(_REPORT, str(study))
             print(json.dumps({"runs": settings * seeds, "settings": settings, "seeds": seeds, **times}), flush=True)
