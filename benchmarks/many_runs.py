@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
+from regbench.storage.identity import hash_of
 from regbench.storage.schema import CONFIG, HISTORY, PREDICTIONS, RESULTS, SWEEP, run_path
 from regbench.study.verification import score
+
+# What `regbench.load_study` keeps of runs that it has read.
+TABLE = ".results.sqlite"
 
 _CLASSES = 10
 _EPOCHS = 6
@@ -116,11 +121,12 @@ def write_study(study: Path, settings: int, seeds: int, images: int) -> None:
         }
         setting = "+".join(sorted(regularizer)) or "none"
         text = _CONFIG.replace("STUDY", study.name).replace("REGULARIZER", json.dumps(regularizer))
+        config_hash = hash_of(yaml.safe_load(text)["config"], {})
         effect = 0.0 if not regularizer else float(np.random.default_rng(number).normal(scale=0.01))
         for seed in range(seeds):
-            name = run_path("digits", "lenet5", setting, f"{number:06x}", seed)
-            write_run(study / name, text.replace("seed: 0\n", f"seed: {seed}\n").replace("seed=0", f"seed={seed}"),
-                      setting, f"{number:06x}", seed, 0.9 + effect, images)  # fmt: skip
+            name = run_path("digits", "lenet5", setting, config_hash, seed)
+            config = text.replace("seed: 0\n", f"seed: {seed}\n").replace("seed=0", f"seed={seed}")
+            write_run(study / name, config, setting, config_hash, seed, 0.9 + effect, images)
             names.append(name)
     (study / SWEEP).write_text(json.dumps({"commands": [f"python train.py -m study={study.name}"], "runs": names}))
 
@@ -257,6 +263,7 @@ def main() -> None:
             if not study.exists():
                 write_study(study, settings, seeds, given.images)
                 time.sleep(3)  # what was changed just now is not remembered
+            (study / TABLE).unlink(missing_ok=True)
             times = {"cold": measured(_LOAD, str(study)), "warm": measured(_LOAD, str(study))}
             times["report"] = measured(_REPORT, str(study))
             print(json.dumps({"runs": settings * seeds, "settings": settings, "seeds": seeds, **times}), flush=True)

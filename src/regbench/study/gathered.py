@@ -9,7 +9,7 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -55,20 +55,28 @@ class Table:
         self._entries: dict[bytes, Entry] = {}
         self._texts: dict[bytes, str] = {}
 
-    def find(self, names: Sequence[str]) -> dict[str, Entry]:
-        """Return the entries of these runs that the table has whole, by name; up to 1,000 names at once."""
-        if self._connection is None:
+    def find(self, stamps: Mapping[str, bytes]) -> dict[str, Entry]:
+        """Return the entries that the table has whole of runs with these stamps, by name.
+
+        Args:
+            stamps: By name; of 1,000 runs at most.
+        """
+        if self._connection is None or not stamps:
             return {}
-        keys = {os.fsencode(name): name for name in names}
+        names = {os.fsencode(name): name for name in stamps}
+        wanted = [each for key, name in names.items() for each in (key, stamps[name])]
         try:
+            # Others' contents are not even looked at.
             rows = self._connection.execute(
-                f"SELECT name, stamp, content, history, digest FROM runs WHERE name IN ({','.join('?' * len(keys))})",
-                list(keys),
+                f"WITH wanted(name, stamp) AS (VALUES {', '.join(['(?, ?)'] * len(names))}) "
+                "SELECT runs.name, runs.stamp, content, history, digest FROM wanted CROSS JOIN runs "
+                "ON runs.name = wanted.name AND runs.stamp = wanted.stamp",
+                wanted,
             ).fetchall()
         except (sqlite3.Error, MemoryError):
             self.close()
             return {}
-        return {keys[row[0]]: Entry(*row[1:4]) for row in rows if _is_whole(row)}
+        return {names[row[0]]: Entry(*row[1:4]) for row in rows if _is_whole(row)}
 
     def text(self, digest: bytes) -> str | None:
         """Return a text that many entries share; None where the table does not have it."""
@@ -81,8 +89,13 @@ class Table:
             return None
         return row[0] if row and isinstance(row[0], str) and digest_of(row[0]) == digest else None
 
-    def add(self, name: str, entry: Entry, texts: Iterable[str]) -> None:
-        """Add or replace a run's entry, with the texts that it shares with others, by their `digest_of`."""
+    def add(self, name: str, entry: Entry, texts: Sequence[str]) -> None:
+        """Add or replace a run's entry, with the texts that it shares with others, by their `digest_of`.
+
+        One that is larger than any run's is left out.
+        """
+        if len(entry.content) + len(entry.history) > _MOST_BYTES // 2 or any(len(text) > _MOST_BYTES for text in texts):
+            return
         self._entries[os.fsencode(name)] = entry
         self._texts.update((digest_of(text), text) for text in texts)
 

@@ -89,10 +89,10 @@ class _Gathering:
     def find(self, folders: Sequence[Path], stamps: Sequence[bytes | None]) -> dict[Path, tuple[Run, Verified | None]]:
         """Return what is remembered of the runs whose files have these stamps."""
         names = [self._name(folder) for folder in folders]
-        entries = self._table.find(names)
+        entries = self._table.find({name: stamp for name, stamp in zip(names, stamps, strict=True) if stamp})
         found = {}
-        for folder, name, stamp in zip(folders, names, stamps, strict=True):
-            if stamp is None or name not in entries or entries[name].stamp != stamp:
+        for folder, name in zip(folders, names, strict=True):
+            if name not in entries:
                 continue
             with contextlib.suppress(ValueError):  # what no run leaves counts as not remembered
                 found[folder] = unpack(folder, entries[name], self._table, self._shared)

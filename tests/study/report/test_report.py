@@ -127,8 +127,9 @@ def test_a_report_from_another_reports_csv_has_the_same_verdicts_and_says_where_
     assert "--out FOLDER" in missing.output
     second = report(study / "report" / "results.csv", "--out", tmp_path / "again")
     assert second.exit_code == 0, second.output
-    verdicts = [line for line in first.output.splitlines() if not line.startswith("Report:")]
-    assert [line for line in second.output.splitlines() if not line.startswith("Report:")] == verdicts
+    verdicts = [line for line in first.stdout.splitlines() if not line.startswith("Report:")]
+    assert [line for line in second.stdout.splitlines() if not line.startswith("Report:")] == verdicts
+    assert second.stderr.startswith("20 runs are taken from ")
     assert not list((tmp_path / "again" / "figures").glob("confusion*"))
 
 

@@ -63,8 +63,7 @@ def settings_table(
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
     rows = []
     shown = shown_settings(comparison, TABLE_ROWS)
-    entries = comparison_table(comparison, differences).set_index("label", drop=False).loc[shown]
-    for entry in entries.to_dict("records"):
+    for entry in comparison_table(comparison, differences, shown).to_dict("records"):
         label = str(entry["label"])
         row = [Cell(comparison.described(label), color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
         row.append(_mean_cell(entry, "test/acc", 100, 2))

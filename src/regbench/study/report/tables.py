@@ -37,8 +37,10 @@ _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciic
 _TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
-def comparison_table(comparison: Comparison, differences: Sequence[Difference]) -> pd.DataFrame:
-    """Return one row per setting, in the comparison's order, numbers unrounded.
+def comparison_table(
+    comparison: Comparison, differences: Sequence[Difference], labels: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return one row per setting, or for these, in the comparison's order or theirs, numbers unrounded.
 
     Accuracies, calibration error, gap and differences are fractions; `best_epoch` counts from 1; `n` is the number of
     seeds and each `… sd` a standard deviation over them, empty for one seed. The baseline has no difference.
@@ -47,7 +49,7 @@ def comparison_table(comparison: Comparison, differences: Sequence[Difference]) 
     seeds = runs.groupby(["label", "seed", "split_seed"])[[*_SPREAD, "parameters"]].mean()
     by_label = {difference.label: difference for difference in differences}
     rows = []
-    for label in comparison.labels:
+    for label in comparison.labels if labels is None else labels:
         values = seeds.loc[label]
         row: dict[str, object] = {"label": label, "n": len(values), "parameters": round(values["parameters"].mean())}
         for name in _SPREAD:
