@@ -161,7 +161,17 @@ def test_a_sweep_without_a_name_is_named_by_the_time_once_for_all_its_runs(train
     assert train("-m", *QUICK, "hydra/launcher=basic", "seed=0,1").status == 0
     (study,) = (tmp_path / "outputs/sweeps").iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", study.name)
-    assert len(list(study.glob("digits-lenet5/*/seed*/results.json"))) == 2
+    folders = [path.parent for path in study.glob("digits-lenet5/*/seed*/results.json")]
+    assert [results(folder).study for folder in folders] == [study.name] * 2
+
+
+def test_a_value_that_refers_to_the_seed_is_that_of_each_run(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, lambda config: 0.8)
+    assert train("-m", *QUICK, "study=s", "dataset.split_seed=${seed}", "seed=3,4").status == 0
+    folders = [path.parent for path in tmp_path.glob("outputs/sweeps/s/*/*/seed*/results.json")]
+    assert sorted((results(folder).seed, results(folder).split_seed) for folder in folders) == [(3, 3), (4, 4)]
 
 
 def test_the_command_that_a_sweep_named_by_the_time_prints_runs_the_rest_of_it(train: Train, tmp_path: Path) -> None:

@@ -33,11 +33,18 @@ def to_plain(config: DictConfig, choices: Mapping[str, Any] | None = None) -> di
     """
     if choices is None:
         choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own = without_hydra(config)
     plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     if not isinstance(plain, dict):
         raise TypeError(f"expected a configuration of keys and values, received {type(plain).__name__}")
     return with_names({str(key): value for key, value in plain.items()}, choices)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return the configuration without Hydra's part; the time of the call is still the same in it."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    OmegaConf.copy_cache(from_config=config, to_config=own)
+    return own
 
 
 def check_choices(overrides: Iterable[str]) -> None:

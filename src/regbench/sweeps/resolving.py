@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from regbench.config.checks import check_values
-from regbench.config.composing import check_choices, to_plain
+from regbench.config.composing import check_choices, to_plain, without_hydra
 from regbench.config.identity import run_name
 from regbench.runs.spec import RunSpec
 from regbench.storage.configs import StoredConfig, write_planned
@@ -161,7 +161,7 @@ class _Composition:
     """What Hydra composed for some options of the groups; its values are those of the first setting that has them."""
 
     def __init__(self, composed: DictConfig) -> None:
-        self._own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        self._own = without_hydra(composed)
         self.choices: Mapping[str, Any] = dict(OmegaConf.select(composed, "hydra.runtime.choices"))
         unresolved: Any = OmegaConf.to_container(composed, resolve=False)
         # Whether only the key `seed` differs from seed to seed.
