@@ -65,9 +65,10 @@ test: $(STAMP) ## run all tests but the long ones that break things (test-faults
 test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… chooses other moments
 	$(BIN)/python -m pytest -n auto -m faults tests/faults
 
-test-engines: $(STAMP) ## sweep on clusters of two nodes on this machine, for minutes; installs SLURM where it is missing
+test-engines: $(STAMP) ## sweep on SLURM and Ray, two nodes of each on this machine, for minutes; installs both where missing
 	tests/engines/slurm-two-nodes.sh install
-	$(BIN)/python -m pytest -m engines tests/engines
+	$(BIN)/python -m pip install --quiet 'ray>=2.40'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m engines tests/engines
 
 test-fast: $(STAMP) ## run the quick tests only
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not faults and not engines'

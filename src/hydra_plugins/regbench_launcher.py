@@ -1,6 +1,6 @@
 """Where Hydra looks for launchers, which it knows by the module that they are defined in."""
 
-from regbench.sweeps import launcher, slurm
+from regbench.sweeps import launcher, on_ray, slurm
 
 
 class ResilientLauncher(launcher.ResilientLauncher):
@@ -9,3 +9,7 @@ class ResilientLauncher(launcher.ResilientLauncher):
 
 class SlurmLauncher(slurm.SlurmLauncher):
     """`regbench.sweeps.slurm.SlurmLauncher`, likewise."""
+
+
+class RayLauncher(on_ray.RayLauncher):
+    """`regbench.sweeps.on_ray.RayLauncher`, likewise."""

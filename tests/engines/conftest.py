@@ -2,11 +2,14 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.faults.processes import finish, start
 
 CLUSTER = Path(__file__).with_name("slurm-two-nodes.sh")
 
@@ -35,3 +38,19 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             yield
         finally:
             subprocess.run([CLUSTER, "stop", folder], check=True)
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `train.py`; what a failed test leaves of it is ended."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def call(*arguments: Any) -> subprocess.Popen[str]:
+        begun.append(start(*arguments))
+        return begun[-1]
+
+    yield call
+    for process in begun:
+        if process.stdout and not process.stdout.closed:
+            process.kill()
+            finish(process)

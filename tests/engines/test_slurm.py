@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from tests.engines.paced import set_pace
 from tests.engines.sweeps import STUDY, epochs_ended, grid, held, outcomes, statuses
 from tests.faults.counts import count
-from tests.faults.processes import finish, start, train, wait
+from tests.faults.processes import finish, train, wait
+
+Begin = Callable[..., subprocess.Popen[str]]
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
@@ -36,14 +39,14 @@ def logs(study: Path) -> str:
 
 
 def test_a_preempted_killed_timed_out_and_cancelled_sweep_ends_in_the_bits_of_an_unbroken_one(
-    tmp_path: Path, record_property: Any
+    tmp_path: Path, begin: Begin, record_property: Any
 ) -> None:
     study = tmp_path / "broken" / STUDY
-    runs = grid("none,batchnorm", seeds=4)
+    runs = grid("none,batchnorm", seeds=4, epochs=12)
     # SLURM looks at its jobs' limits every 30 s, so a worker of one minute is stopped 10 to 40 s after its start.
     limits = ["hydra.launcher.workers=2", "hydra.launcher.time=1", "hydra.launcher.signal_seconds=20"]
-    set_pace(tmp_path / "broken", 0.4)
-    process = start(tmp_path / "broken", *runs, *SLURM, *limits)
+    set_pace(tmp_path / "broken", 0.6)
+    process = begin(tmp_path / "broken", *runs, *SLURM, *limits)
     wait(lambda: len(held(study)) == 2 and epochs_ended(study) >= 2, process)
 
     call("sbatch", "--partition=high", "--output=/dev/null", "--wrap=sleep 1")
@@ -61,7 +64,7 @@ def test_a_preempted_killed_timed_out_and_cancelled_sweep_ends_in_the_bits_of_an
     assert "interrupted" in statuses(study)
 
     set_pace(tmp_path / "broken", 0)
-    status, out, told = train(tmp_path / "broken", *runs, *SLURM, *limits)
+    status, out, told = train(tmp_path / "broken", *runs, *SLURM)
     assert status == 0, out + told
     assert "8 done, 0 failed, 0 left" in out
     assert train(tmp_path / "whole", *runs, "hydra/launcher=basic")[0] == 0
@@ -73,10 +76,12 @@ def test_a_preempted_killed_timed_out_and_cancelled_sweep_ends_in_the_bits_of_an
     count(record_property, "runs lost", 0)
 
 
-def test_ctrl_c_leaves_the_array_where_asked_and_the_same_command_waits_for_it_again(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_the_array_where_asked_and_the_same_command_waits_for_it_again(
+    tmp_path: Path, begin: Begin
+) -> None:
     study, arguments = tmp_path / STUDY, [*grid("none", seeds=2), *SLURM, "hydra.launcher.on_interrupt=leave"]
     set_pace(tmp_path, 0.4)
-    process = start(tmp_path, *arguments)
+    process = begin(tmp_path, *arguments)
     wait(lambda: len(held(study)) == 2, process)
     os.killpg(process.pid, signal.SIGINT)
     status, out, told = finish(process)
@@ -93,10 +98,12 @@ def test_ctrl_c_leaves_the_array_where_asked_and_the_same_command_waits_for_it_a
     assert "2 done, 0 failed, 0 left" in out
 
 
-def test_ctrl_c_cancels_the_array_where_asked_and_no_array_is_larger_than_the_cluster_allows(tmp_path: Path) -> None:
+def test_ctrl_c_cancels_the_array_where_asked_and_no_array_is_larger_than_the_cluster_allows(
+    tmp_path: Path, begin: Begin
+) -> None:
     study = tmp_path / STUDY
     set_pace(tmp_path, 0.4)
-    process = start(tmp_path, *grid("none", seeds=6), *SLURM, "hydra.launcher.workers=1000")
+    process = begin(tmp_path, *grid("none", seeds=6), *SLURM, "hydra.launcher.workers=1000")
     wait(lambda: len(held(study)) == 2 and epochs_ended(study) == 2, process)
     os.killpg(process.pid, signal.SIGINT)
     status, out, told = finish(process)

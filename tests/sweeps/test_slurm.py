@@ -285,6 +285,7 @@ def test_the_script_gives_the_worker_the_callers_interpreter_and_quotes_what_the
     assert given.endswith("/python -P -m regbench work a study --runs a study/slurm/1.runs")
 
 
-def test_the_page_on_scaling_shows_the_launchers_keys() -> None:
-    shown = (CONFIGS / "hydra/launcher/slurm.yaml").read_text()
+@pytest.mark.parametrize("launcher", ["slurm", "ray"])
+def test_the_page_on_scaling_shows_the_launchers_keys(launcher: str) -> None:
+    shown = (CONFIGS / f"hydra/launcher/{launcher}.yaml").read_text()
     assert f"```yaml\n{shown}```" in (ROOT / "docs/scaling.md").read_text()
