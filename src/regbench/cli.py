@@ -59,7 +59,7 @@ def work(
 
     Any number of workers share a study, on any number of machines that share its folder. A run that was stopped, or
     whose worker died, is taken up by another one. Runs that failed since the sweep's last call are left to the next.
-    The exit status is 1 where runs failed or are left.
+    The exit status is 1 where runs failed, or are left and nobody works on them.
     """
     with _one_line_errors():
         from regbench.sweeps.work import work_alone

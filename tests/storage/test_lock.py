@@ -14,6 +14,9 @@ MOUNTS = """22 1 8:1 / / rw - ext4 /dev/sda1 rw
 32 22 0:42 / /mnt/my\\040remote rw - fuse.rclone remote:data rw
 33 22 0:43 / /mnt/bucket/inside rw - nfs4 server:/export rw
 34 22 0:44 / /mnt/points rw - fuse mountpoint-s3 rw
+35 22 0:45 / /mnt/home rw - nfs4 server:/home rw,vers=4.2,local_lock=none
+36 22 0:46 / /mnt/scratch rw - nfs server:/scratch rw,vers=3,local_lock=all
+37 22 0:47 / /mnt/lustre rw - lustre mgs:/l rw,localflock
 a line that is no mount
 """
 
@@ -95,9 +98,12 @@ def test_a_holder_shows_that_it_lives(tmp_path: Path, monkeypatch: pytest.Monkey
         ("/mnt/my remote/outputs", ("fuse.rclone", "/mnt/my remote")),
         ("/mnt/bucket/inside/outputs", (None, "")),
         ("/mnt/points/x", ("mountpoint-s3", "/mnt/points")),
+        ("/mnt/home/x", (None, "")),
+        ("/mnt/scratch/x", ("nfs with local_lock=all", "/mnt/scratch")),
+        ("/mnt/lustre/x", ("lustre with localflock", "/mnt/lustre")),
     ],
 )
-def test_object_stores_are_told_by_their_mount(
+def test_places_without_locks_are_told_by_their_mount(
     folder: str, expected: tuple[str | None, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mountinfo").write_text(MOUNTS)

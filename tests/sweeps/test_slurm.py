@@ -170,6 +170,7 @@ def test_without_slurm_one_line_says_what_is_missing(command: Command, monkeypat
             "hydra.launcher.options: expected options of sbatch such as --account=NAME; received 'mine'",
         ),
         ("time=1:00", "which is 60 s"),
+        ("time=14400", "expected at most 1,440 minutes as a bare number, or a time in quotes"),
         ("time=0-0:1:20", "which is 80 s"),
         ("time=0:01:10", "which is 70 s"),
     ],

@@ -11,6 +11,11 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _OBJECT_STORES = frozenset(
     {"fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.goofys", "fuse.blobfuse", "fuse.blobfuse2", "fuse.mountpoint-s3"}
 )
+# Options by which network file systems lock for one machine alone (nfs(5), mount.lustre(8)).
+_LOCAL_LOCKS = {
+    "nfs": frozenset({"nolock", "local_lock=all", "local_lock=flock"}),
+    "lustre": frozenset({"localflock"}),
+}
 _STORES_BY_SOURCE = frozenset({"s3fs", "rclone", "gcsfuse", "goofys", "blobfuse2", "mountpoint-s3"})
 
 
@@ -29,7 +34,7 @@ def refuse_mount(folder: Path) -> None:
 
 
 def mount_of(folder: Path) -> tuple[str | None, str]:
-    """Return what object store a folder is on and where that is mounted; None and an empty text for any other place."""
+    """Return what locks for nobody that a folder is on, and its mount; None and an empty text for any other place."""
     best, kind = "", None
     for place, store in _mounts(_stamp()):
         inside = place == "/" or folder == Path(place) or folder.is_relative_to(place)
@@ -47,7 +52,7 @@ def _stamp() -> str:
 
 @cache
 def _mounts(table: str) -> tuple[tuple[str, str | None], ...]:
-    """Return all mount points, each with the object store that it shows, if it does (proc_pid_mountinfo(5))."""
+    """Return all mount points, each with what locks for nobody there, if it does (proc_pid_mountinfo(5))."""
     found: list[tuple[str, str | None]] = []
     for line in table.splitlines():
         before, dash, after = line.partition(" - ")
@@ -57,5 +62,7 @@ def _mounts(table: str) -> tuple[tuple[str, str | None], ...]:
         place = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4])  # a space is written \040
         kind, source = described[0], described[1].partition(":")[0]
         is_store = kind in _OBJECT_STORES or (kind.startswith("fuse") and source in _STORES_BY_SOURCE)
-        found.append((place, kind if kind != "fuse" else source) if is_store else (place, None))
+        local = _LOCAL_LOCKS.get(kind.rstrip("4"), frozenset()).intersection(",".join(described[2:]).split(","))
+        named = f"{kind} with {min(local)}" if local else kind if kind != "fuse" else source
+        found.append((place, named if is_store or local else None))
     return tuple(found)

@@ -72,7 +72,10 @@ class SlurmLauncher(PlannedLauncher):
         left = [name for name in names if not is_finished(folder / name)]
         if not left:
             return
-        arrays = {job: runs for job, runs in _under_way(folder).items() if not runs.isdisjoint(left)}
+        # Workers of an earlier call do not come back to runs that they have trained and this call has cleared.
+        forced = self.config is not None and self.config.get("force") is True
+        under_way = {} if forced else _under_way(folder)
+        arrays = {job: runs for job, runs in under_way.items() if not runs.isdisjoint(left)}
         for job, runs in arrays.items():
             print(f"{folder}: job {job} of an earlier call is at {_plural(len(runs.intersection(left)), 'run')}")
         new = [name for name in left if not any(name in runs for runs in arrays.values())]
@@ -92,7 +95,7 @@ class SlurmLauncher(PlannedLauncher):
         """Submit an array and return its number."""
         folder = study / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"
+        name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}-{len(list(folder.glob('*.sh')))}"
         runs, batch = folder / f"{name}.runs", folder / f"{name}.sh"
         workers = min(self.options.workers, len(names), slurm.most_tasks() or len(names))
         arguments = [*self.options.arguments(_job_name(study), workers, folder), str(batch)]

@@ -11,6 +11,7 @@ from pydantic import Field
 # What the launcher itself says to sbatch.
 _OWN = {"array", "chdir", "error", "export-file", "job-name", "nodes", "ntasks", "open-mode", "output", "parsable"}
 _OWN |= {"no-requeue", "requeue", "signal", "test-only", "wait", "wrap", "a", "D", "e", "J", "N", "n", "o", "W"}
+_MOST_MINUTES = 1440  # a day: what looks longer was meant as hours or minutes and seconds
 _LEAST_SECONDS = 30  # of a worker's time: SLURM sends the signal up to half a minute early
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
@@ -94,6 +95,11 @@ def checked(options: Options) -> Options:
             raise ValueError(
                 f"hydra.launcher.options: expected options of sbatch such as --account=NAME; received {option!r}{own}"
             )
+    if options.time is not None and options.time.isdecimal() and int(options.time) > _MOST_MINUTES:
+        raise ValueError(
+            f"hydra.launcher.time: expected at most {_MOST_MINUTES:,} minutes as a bare number, or a time in quotes as "
+            f"'4:00:00' or '2-00:00:00'; received {options.time} (YAML reads 4:00:00 without quotes as a number)"
+        )
     limit = _seconds(options.time)
     if limit is not None and limit < options.signal_seconds + _LEAST_SECONDS:
         raise ValueError(

@@ -53,7 +53,7 @@ def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> 
     except (KeyboardInterrupt, Terminated) as stop:
         print(f"{study}: {describe_error(stop)}; another worker takes up its run", file=sys.stderr, flush=True)
         return exit_status(stop)
-    return 1 if worker.is_missing_runs() else 0
+    return 1 if worker.leaves_runs() else 0
 
 
 class Worker:
@@ -90,7 +90,7 @@ class Worker:
             KeyboardInterrupt: The run under way is recorded as interrupted.
             regbench.training.interruption.Terminated: Likewise by SIGTERM.
         """
-        trained = 0
+        trained, waited = 0, False
         while True:
             before, held, distrusted = trained, False, False
             for name in self._names:
@@ -109,11 +109,15 @@ class Worker:
                 continue
             if not distrusted and not (held and wait):
                 return True
+            if not waited:
+                print(f"{self._study}: waits for runs that others work on", file=sys.stderr, flush=True)
+                waited = True
             time.sleep(HEARTBEAT if distrusted else _LOOK_SECONDS)  # after some beats a holder is known to be dead
 
-    def is_missing_runs(self) -> bool:
-        """Tell whether one of this worker's runs failed or is not finished."""
-        return not all(is_finished(self._study / name) for name in self._names)
+    def leaves_runs(self) -> bool:
+        """Tell whether one of this worker's runs failed or is left: neither finished nor in another one's hands."""
+        folders = (self._study / name for name in self._names)
+        return not all(is_finished(folder) or is_locked(folder) for folder in folders)
 
     def _take(self, name: str) -> bool:
         """Train a run; return whether it was trained, however it ended, or given up.
