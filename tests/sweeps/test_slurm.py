@@ -169,6 +169,10 @@ def test_without_slurm_one_line_says_what_is_missing(command: Command, monkeypat
             "options=[mine]",
             "hydra.launcher.options: expected options of sbatch such as --account=NAME; received 'mine'",
         ),
+        (
+            "foo=1",
+            "hydra.launcher.foo: no such key; expected one of check_seconds, cpus_per_task, gpus, mem",
+        ),
         ("time=1:00", "which is 60 s"),
         ("time=14400", "expected at most 1,440 minutes as a bare number, or a time in quotes"),
         ("time=0-0:1:20", "which is 80 s"),
@@ -178,7 +182,7 @@ def test_without_slurm_one_line_says_what_is_missing(command: Command, monkeypat
 def test_a_wrong_value_is_told_in_one_line_before_anything_is_submitted(
     given: str, message: str, sweep: Sweep, cluster: Cluster
 ) -> None:
-    ended = sweep(f"hydra.launcher.{given}")
+    ended = sweep(f"{'+' if given.startswith('foo') else ''}hydra.launcher.{given}")
     assert ended.status == 1
     assert re.fullmatch(rf"error: .*{re.escape(message)}.*\n", ended.err), ended.err
     assert cluster.calls("sbatch") == []

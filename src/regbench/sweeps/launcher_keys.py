@@ -24,6 +24,9 @@ def launcher_keys(config: DictConfig, schema: Callable[..., Any]) -> dict[str, A
     """
     HydraConfig.instance().set_config(config)
     given: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-    hints = annotations(schema)
+    hints = {key: hint for key, hint in annotations(schema).items() if key != "return"}
     keys = [key for key in given if key != "_target_"]
+    for key in keys:
+        if key not in hints:
+            raise ValueError(f"hydra.launcher.{key}: no such key; expected one of {', '.join(sorted(hints))}")
     return {key: check_value(given[key], hints[key], f"hydra.launcher.{key}") for key in keys}

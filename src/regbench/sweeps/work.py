@@ -90,7 +90,7 @@ class Worker:
             KeyboardInterrupt: The run under way is recorded as interrupted.
             regbench.training.interruption.Terminated: Likewise by SIGTERM.
         """
-        trained, waited = 0, False
+        trained = 0
         while True:
             before, held, distrusted = trained, False, False
             for name in self._names:
@@ -109,9 +109,6 @@ class Worker:
                 continue
             if not distrusted and not (held and wait):
                 return True
-            if not waited:
-                print(f"{self._study}: waits for runs that others work on", file=sys.stderr, flush=True)
-                waited = True
             time.sleep(HEARTBEAT if distrusted else _LOOK_SECONDS)  # after some beats a holder is known to be dead
 
     def leaves_runs(self) -> bool:
