@@ -9,7 +9,7 @@ import pytest
 from regbench.runs.claiming import finished_run, refuse_other_run
 from regbench.runs.spec import RunSpec
 from regbench.storage.configs import write_config
-from regbench.storage.lock import hold
+from regbench.storage.lock import HeldError, hold
 from regbench.storage.results import RunResults, Seconds, write_results
 from regbench.storage.schema import FAILED, FINISHED, HISTORY, METRICS
 from regbench.study.run_folders import CURVES
@@ -37,6 +37,8 @@ class Pretender:
         if (finished := finished_run(folder)) is not None:
             return finished
         with hold(folder, wait=options.get("wait", True)):
+            if (is_taken := options.get("is_taken")) is not None and is_taken():
+                raise HeldError
             return self._train(folder, config, spec)
 
     def _train(self, folder: Path, config: dict[str, Any], spec: RunSpec) -> RunResults:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from regbench.storage.lock import hold
+from regbench.runs.recording import recording
+from regbench.runs.spec import RunSpec
+from regbench.storage.lock import HeldError, hold
 from regbench.sweeps.work import Worker
 from tests.commands import Command, Ended
 from tests.sweeps.pretended import Pretender, pretend
@@ -112,6 +114,15 @@ def test_a_failed_run_harms_no_other_and_is_tried_again_by_the_sweeps_next_call_
     plan("seed=0,1")
     assert work(STUDY).status == 1
     assert pretender.trained == ["none 0", "none 1", "none 0"]
+
+
+def test_a_run_at_which_another_worker_failed_between_the_look_and_the_lock_is_left_as_it_is(
+    composed: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(HeldError), recording(tmp_path / "run", RunSpec(composed()), wait=False, is_taken=lambda: True):
+        pass
+    assert not (tmp_path / "run/config.yaml").exists()
+    assert not (tmp_path / "run/results.json").exists()
 
 
 def test_a_run_at_which_two_workers_died_is_left_to_the_next_call(

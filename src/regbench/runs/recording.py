@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from regbench.runs.resuming import Stopwatch
 from regbench.runs.spec import RunSpec
 from regbench.storage.configs import write_config
 from regbench.storage.files import write_text
-from regbench.storage.lock import hold
+from regbench.storage.lock import HeldError, hold
 from regbench.storage.results import RunResults, clear_outcome, clear_run, clear_weights, write_results
 from regbench.storage.schema import CHECKPOINTS, CONFIG, DIVERGED, ERROR, FAILED, INTERRUPTED, Status
 from regbench.training.checkpoints import PREVIOUS
@@ -38,7 +38,9 @@ class Record:
 
 
 @contextlib.contextmanager
-def recording(folder: Path, spec: RunSpec, *, wait: bool = True) -> Iterator[Record]:
+def recording(
+    folder: Path, spec: RunSpec, *, wait: bool = True, is_taken: Callable[[], bool] | None = None
+) -> Iterator[Record]:
     """Hold a run folder and record in it what is asked for and how it ends.
 
     A finished run comes with its results, and nothing is written, unless `force` clears it first. Else the block trains
@@ -48,13 +50,16 @@ def recording(folder: Path, spec: RunSpec, *, wait: bool = True) -> Iterator[Rec
         folder: The run folder.
         spec: What is asked for.
         wait: Whether to wait while another process holds the folder.
+        is_taken: Asked once the folder is held; where it is, nothing is done.
 
     Raises:
         ValueError: The folder holds another run.
-        regbench.storage.lock.HeldError: Another process holds the folder, and `wait` is false.
+        regbench.storage.lock.HeldError: Another process holds the folder, and `wait` is false; or it is taken.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with terminable(), hold(folder, wait=wait):
+        if is_taken is not None and is_taken():
+            raise HeldError(f"{folder}: another process has been at it")
         refuse_other_run(folder, spec)
         if spec.force:
             clear_run(folder)

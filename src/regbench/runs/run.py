@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -61,6 +61,7 @@ def run(
     callbacks: Sequence[pl.Callback] = (),
     show_progress: bool = False,
     wait: bool = True,
+    is_taken: Callable[[], bool] | None = None,
 ) -> RunResults:
     """Train and score what a configuration describes, unless the folder holds its finished run already.
 
@@ -74,18 +75,20 @@ def run(
             run's identity.
         show_progress: Whether a bar is shown.
         wait: Whether to wait while another process works on the run.
+        is_taken: Asked once the folder is held: whether another process has been at the run meanwhile, so that it is to
+            be left as it is.
 
     Returns:
         The content of `results.json`; `reused` tells whether it was there before.
 
     Raises:
         ValueError: The configuration is wrong, or the folder holds another one's run.
-        regbench.storage.lock.HeldError: Another process works on the run, and `wait` is false.
+        regbench.storage.lock.HeldError: Another process works on the run, and `wait` is false; or `is_taken` says so.
         Exception: Whatever ended the run; `results.json` says how, and `error.txt` why.
     """
     spec = RunSpec(config, overrides)
     spec.check()
-    with recording(folder, spec, wait=wait) as record:
+    with recording(folder, spec, wait=wait, is_taken=is_taken) as record:
         if record.results is None:
             parts = build(spec.config)
             check_loaded_code(spec.config)

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from regbench import display
@@ -131,7 +132,9 @@ class Worker:
         try:
             planned = read_planned(self._study, name)
             _check_plan(name, planned)
-            results = run(folder, planned.config, planned.overrides, wait=False)
+            # Between the look at a run and its lock another worker may have failed at it.
+            taken = partial(self._progress.has_ended, name)
+            results = run(folder, planned.config, planned.overrides, wait=False, is_taken=taken)
         except (HeldError, LockError):
             raise
         except Exception as error:
