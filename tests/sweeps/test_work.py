@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -165,6 +167,21 @@ def test_a_file_says_which_runs_are_meant(plan: Plan, work: Callable[..., Ended]
     Path("some").write_text(f"{names[2]}\n{names[1]}\n")
     assert work(STUDY, "--runs", "some").status == 0
     assert pretender.trained == ["none 2", "none 1"]
+
+
+@pytest.mark.slow
+def test_a_worker_alone_begins_again_under_its_number_until_nothing_is_left(plan: Plan) -> None:
+    plan("seed=range(2)", "compile=false")
+    code = (
+        "import os, pathlib, sys; print('begins', os.getpid(), flush=True); from regbench.sweeps import work; "
+        f"work.MOST_RUNS = 1; sys.exit(work.work_alone(pathlib.Path({STUDY!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    begins = [line for line in done.stdout.splitlines() if line.startswith("begins")]
+    assert len(begins) == 2
+    assert len(set(begins)) == 1
+    assert "2 done, 0 failed, 0 left" in done.stdout
 
 
 def test_a_worker_makes_room_for_a_new_one_after_some_runs(plan: Plan, pretender: Pretender) -> None:
