@@ -239,7 +239,7 @@ def _bound_names(statement: ast.stmt) -> Iterator[str]:
             for target in targets:
                 yield from (node.id for node in ast.walk(target) if _is_stored(node))  # type: ignore[attr-defined]  # a name
         elif type(each).__name__ == "TypeAlias":  # since Python 3.12
-            yield each.name.id  # type: ignore[attr-defined]
+            yield each.name.id  # type: ignore[attr-defined]  # which older ones do not know
 
 
 def _is_stored(node: ast.AST) -> bool:

@@ -9,13 +9,13 @@ import joblib
 
 from regbench.search.plan import Plan
 from regbench.search.schedule import Schedule
+from regbench.storage.lock import HOLDER
 from regbench.storage.schema import SEARCH
 from regbench.sweeps.pool import run_pool, tell_of_death
 from regbench.sweeps.signals import stopping_workers
 
 # A job that has killed so many workers of one call is left to the next.
 _MOST_DEATHS = 2
-_HOLDER = ".holder"
 
 
 def run_workers(plan: Plan, schedule: Schedule) -> None:
@@ -63,4 +63,4 @@ def _note_death(name_file: Path, deaths: Counter[str], schedule: Schedule) -> No
 
 
 def _held(folder: Path) -> list[Path]:
-    return [each.parent for each in folder.rglob(_HOLDER)]
+    return [each.parent for each in folder.rglob(HOLDER)]

@@ -17,7 +17,9 @@ from regbench.storage.mounts import refuse_mount
 HEARTBEAT = 20.0
 SILENCE = 3 * HEARTBEAT
 
-_LOCK, _HOLDER = ".lock", ".holder"
+HOLDER = ".holder"  # names the process that works on a run, or died at it
+
+_LOCK = ".lock"
 _DEATHS = "deaths "
 
 
@@ -57,19 +59,19 @@ def hold(folder: Path, *, wait: bool = True) -> Iterator[None]:
         _refuse_fresh_stranger(folder)
         deaths = count_deaths(folder)
         described = [f"process {os.getpid()} on {socket.gethostname()}", *([f"{_DEATHS}{deaths}"] if deaths else [])]
-        write_text(folder / _HOLDER, "".join(f"{each}\n" for each in described))
+        write_text(folder / HOLDER, "".join(f"{each}\n" for each in described))
         try:
-            with _heartbeat(folder / _HOLDER):
+            with _heartbeat(folder / HOLDER):
                 yield
         finally:
-            (folder / _HOLDER).unlink(missing_ok=True)
+            (folder / HOLDER).unlink(missing_ok=True)
     finally:
         lock.release()
 
 
 def is_held(folder: Path) -> bool:
     """Tell whether a process works on the run, or was killed at it."""
-    return (folder / _HOLDER).exists()
+    return (folder / HOLDER).exists()
 
 
 def is_locked(folder: Path) -> bool:
@@ -88,7 +90,7 @@ def is_locked(folder: Path) -> bool:
 def count_deaths(folder: Path) -> int:
     """Return how many processes in a row were killed while they held a folder, which nobody holds now."""
     try:
-        lines = read_bytes(folder / _HOLDER).decode(errors="replace").splitlines()
+        lines = read_bytes(folder / HOLDER).decode(errors="replace").splitlines()
     except OSError:
         return 0
     before = next((each.removeprefix(_DEATHS) for each in lines if each.startswith(_DEATHS)), "0")
@@ -101,12 +103,12 @@ def forget_deaths(folder: Path) -> None:
         return
     lock = FileLock(folder / _LOCK)
     with contextlib.suppress(Timeout), lock.acquire(timeout=0):
-        (folder / _HOLDER).unlink(missing_ok=True)
+        (folder / HOLDER).unlink(missing_ok=True)
 
 
 def _refuse_fresh_stranger(folder: Path) -> None:
     """Distrust a free lock beside a holder on another machine that has just been heard of."""
-    holder = folder / _HOLDER
+    holder = folder / HOLDER
     name = _holder(folder)
     if not holder.exists() or name.endswith(f" on {socket.gethostname()}"):
         return
@@ -141,7 +143,7 @@ def _heartbeat(holder: Path) -> Iterator[None]:
 
 def _holder(folder: Path) -> str:
     try:
-        text = read_bytes(folder / _HOLDER).decode(errors="replace")
+        text = read_bytes(folder / HOLDER).decode(errors="replace")
     except OSError:
         return "another process"
     return (text.splitlines() or ["another process"])[0].strip()

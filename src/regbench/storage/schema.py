@@ -20,7 +20,6 @@ CHECKPOINTS = "checkpoints"
 WEIGHTS = f"{CHECKPOINTS}/weights.pt"
 TENSORBOARD = "tensorboard"
 PROVENANCE = "provenance.json"  # beside a report's tables
-PROVENANCE = "provenance.json"  # beside the tables of a report
 SWEEP = "sweep.json"
 PLAN = "plan"
 SEARCH = "search"

@@ -20,8 +20,7 @@ from pydantic import Field
 from regbench import display
 from regbench.storage.results import read_results
 from regbench.storage.schema import FINISHED, INTERRUPTED
-from regbench.sweeps.launcher import PlannedLauncher
-from regbench.sweeps.launcher_keys import launcher_keys
+from regbench.sweeps.cluster_launcher import ClusterLauncher
 from regbench.sweeps.progress import Progress
 from regbench.sweeps.signals import RECORDING_SECONDS
 from regbench.training.interruption import Terminated
@@ -50,25 +49,16 @@ class Options:
     max_retries: Annotated[int, Field(ge=-1)]
 
 
-class RayLauncher(PlannedLauncher):
+class RayLauncher(ClusterLauncher[Options]):
     """Gives each run to Ray as a task, and waits for all of them.
 
     Ray takes up a run again whose worker or node was lost; it resumes. A run that failed is recorded, and not retried.
 
     Args:
-        keys: Those of `Options`; `setup` reads them as they are in a sweep.
+        keys: Those of `Options`.
     """
 
-    def __init__(self, **keys: Any) -> None:
-        super().__init__()
-        self._options: Options | None = None
-
-    @property
-    def options(self) -> Options:
-        """What the user asks of Ray."""
-        if self._options is None:
-            raise RuntimeError("launch was called before setup")
-        return self._options
+    make_options = Options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives.
@@ -77,7 +67,6 @@ class RayLauncher(PlannedLauncher):
             ValueError: A key of `hydra.launcher` has a wrong value, or Ray is missing.
         """
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self._options = Options(**launcher_keys(config, Options))
         _ray()
 
     def train_runs(self, folder: Path, names: Sequence[str]) -> None:

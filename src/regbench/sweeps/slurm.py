@@ -12,19 +12,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
 from regbench.storage.files import write_text
 from regbench.storage.results import is_finished, read_status
 from regbench.storage.schema import DIVERGED, FAILED
 from regbench.sweeps import slurm_commands as slurm
-from regbench.sweeps.launcher import PlannedLauncher
-from regbench.sweeps.launcher_keys import launcher_keys
+from regbench.sweeps.cluster_launcher import ClusterLauncher
 from regbench.sweeps.progress import Progress
-from regbench.sweeps.slurm_options import Options, checked
+from regbench.sweeps.slurm_options import Options
 from regbench.sweeps.slurm_script import script
 from regbench.training.interruption import Terminated
 
@@ -32,34 +27,16 @@ FOLDER = "slurm"
 _RECORDING_SECONDS = 90  # for cancelled workers, which SLURM kills after its KillWait
 
 
-class SlurmLauncher(PlannedLauncher):
+class SlurmLauncher(ClusterLauncher[Options]):
     """Submits workers and, if asked to, waits for them.
 
     A call for runs that an earlier call's array is at submits none for these, and waits for that array.
 
     Args:
-        keys: Those of `slurm_options.Options`; `setup` reads them as they are in a sweep.
+        keys: Those of `slurm_options.Options`.
     """
 
-    def __init__(self, **keys: Any) -> None:
-        super().__init__()
-        self._options: Options | None = None
-
-    @property
-    def options(self) -> Options:
-        """What the user asks of SLURM."""
-        if self._options is None:
-            raise RuntimeError("launch was called before setup")
-        return self._options
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives.
-
-        Raises:
-            ValueError: A key of `hydra.launcher` has a wrong value.
-        """
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self._options = checked(Options(**launcher_keys(config, Options)))
+    make_options = Options
 
     def train_runs(self, folder: Path, names: Sequence[str]) -> None:
         """Submit an array for the runs that are left and that no array of an earlier call is at; wait if asked to.

@@ -51,6 +51,9 @@ class Options:
     signal_seconds: Annotated[int, Field(ge=1, le=65535)]
     check_seconds: Annotated[float, Field(gt=0)]
 
+    def __post_init__(self) -> None:
+        _check(self)
+
     def arguments(self, name: str, tasks: int, logs: Path) -> list[str]:
         """Return sbatch's options.
 
@@ -81,12 +84,8 @@ class Options:
         ]
 
 
-def checked(options: Options) -> Options:
-    """Return the options, if SLURM can make sense of them.
-
-    Raises:
-        ValueError: In one line that names the key of `hydra.launcher`.
-    """
+def _check(options: Options) -> None:
+    """Refuse what SLURM can make no sense of, in one line that names the key of `hydra.launcher`."""
     parts = [(option, part) for option in options.options for part in shlex.split(option)]
     for option, part in parts:
         name = part.lstrip("-").partition("=")[0]
@@ -106,7 +105,6 @@ def checked(options: Options) -> Options:
             f"hydra.launcher.time: expected at least {_LEAST_SECONDS} s more than hydra.launcher.signal_seconds="
             f"{options.signal_seconds}, when workers stop; received {options.time}, which is {limit} s"
         )
-    return options
 
 
 def _seconds(time: str | None) -> int | None:
