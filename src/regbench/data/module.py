@@ -153,11 +153,9 @@ class ImageData(pl.LightningDataModule):
             return
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         arrays = self.source.read(Path(self.root))
-        self._check(arrays)
+        self.check(arrays)
         self.sha256 = arrays.sha256()
-        order = stratified_order(arrays.train_labels, self.seed if self.split_seed is None else self.split_seed)
-        val = order[: self.val_size]
-        train = order[self.val_size :][: self.train_size]
+        train, val = self.divide(arrays.train_labels)
 
         def split(images: Tensor, labels: Tensor) -> Split:
             return Split(resize(images, self.image_size).to(device), labels.to(device))
@@ -167,6 +165,32 @@ class ImageData(pl.LightningDataModule):
             "val": split(arrays.train_images[val], arrays.train_labels[val]),
             "test": split(arrays.test_images, arrays.test_labels),
         }
+
+    def divide(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places of the training and of the validation examples in the official training set.
+
+        Args:
+            labels: Of the official training set, `(N,)`.
+        """
+        order = stratified_order(labels, self.seed if self.split_seed is None else self.split_seed)
+        return order[self.val_size :][: self.train_size], order[: self.val_size]
+
+    def check(self, arrays: Arrays) -> None:
+        """Compare what was read with what the configuration states.
+
+        Raises:
+            ValueError: The set holds another number of training images, or more classes.
+        """
+        if len(arrays.train_labels) != self.train_images:
+            raise ValueError(
+                f"dataset.train_images: {self.name} holds {len(arrays.train_labels)} training images, "
+                f"its configuration says {self.train_images}"
+            )
+        highest = int(max(arrays.train_labels.max(), arrays.test_labels.max()))
+        if highest >= len(self.classes):
+            raise ValueError(
+                f"dataset.classes: {self.name} has labels up to {highest}, but {len(self.classes)} names are given"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the data: their hash."""
@@ -217,18 +241,6 @@ class ImageData(pl.LightningDataModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Return the batch as it is: the splits are on the device already."""
         return batch
-
-    def _check(self, arrays: Arrays) -> None:
-        if len(arrays.train_labels) != self.train_images:
-            raise ValueError(
-                f"dataset.train_images: {self.name} holds {len(arrays.train_labels)} training images, "
-                f"its configuration says {self.train_images}"
-            )
-        highest = int(max(arrays.train_labels.max(), arrays.test_labels.max()))
-        if highest >= len(self.classes):
-            raise ValueError(
-                f"dataset.classes: {self.name} has labels up to {highest}, but {len(self.classes)} names are given"
-            )
 
 
 def resize(images: Tensor, size: int) -> Tensor:

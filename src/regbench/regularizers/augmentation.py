@@ -79,5 +79,16 @@ def warp(images: Tensor, angle: Tensor, size: Tensor, shift: Tensor, flipped: Te
     sign = 1 - 2 * flipped.to(images.dtype)
     turn = torch.stack([torch.stack([sign * cosine, sign * sine], 1), torch.stack([-sine, cosine], 1)], 1)
     move = -turn @ (shift * 2 / images.shape[-1]).unsqueeze(2)
-    grid = F.affine_grid(torch.cat([turn, move], 2), list(images.shape), align_corners=False)
+    grid = _affine_grid(torch.cat([turn, move], 2), images.shape[-1])
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _affine_grid(maps: Tensor, side: int) -> Tensor:
+    """Return where each pixel's centre lies under affine maps `(N, 2, 3)`, as `F.affine_grid` does.
+
+    That one has no rule for vectorizing it over networks, and would work through them one after another.
+    """
+    places = torch.linspace(-1, 1, side, dtype=maps.dtype, device=maps.device) * (side - 1) / side
+    rows, columns = torch.meshgrid(places, places, indexing="ij")
+    centres = torch.stack([columns, rows, torch.ones_like(rows)], 2).view(-1, 3)
+    return (centres.expand(len(maps), -1, -1) @ maps.transpose(1, 2)).view(-1, side, side, 2)

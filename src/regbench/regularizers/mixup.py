@@ -5,7 +5,6 @@ from typing import Annotated
 import torch
 from pydantic import Field, FiniteFloat
 from torch import Tensor
-from torch.distributions import Beta
 
 from regbench.regularizers.base import Regularizer
 from regbench.validation import validated
@@ -40,6 +39,7 @@ class Mixup(Regularizer):
         """Return the batch blended with itself in another order."""
         if self.alpha == 0:
             return images, targets
-        share = Beta(self.alpha, self.alpha).sample().item()
+        # What torch.distributions.Beta draws, by the operation beneath it, which can be vectorized over networks.
+        share = torch._sample_dirichlet(torch.full((2,), self.alpha, device=images.device))[0]
         partner = torch.randperm(len(images), device=images.device)
         return tuple(share * each + (1 - share) * each[partner] for each in (images, targets))  # type: ignore[return-value]  # of two, which mypy cannot count

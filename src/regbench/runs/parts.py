@@ -71,15 +71,20 @@ class Parts:
     histograms: bool
 
 
-def build(config: Mapping[str, Any]) -> Parts:
+def build(config: Mapping[str, Any], make_classifier: Callable[..., Classifier] = Classifier) -> Parts:
     """Build all parts of a run from a composed configuration.
 
     Nothing is read from disk and nothing is trained, so all that is wrong with a configuration itself shows here.
 
+    Args:
+        config: The configuration.
+        make_classifier: Takes what `Classifier` takes.
+
     Raises:
         ValueError: A key or value is unknown, missing, of the wrong type or out of range, in one line that names it.
     """
-    return _build(**check_call(_build, config, "", {}))
+    given = {"make_classifier": make_classifier}
+    return _build(**check_call(_build, config, "", given), **given)
 
 
 def _build(
@@ -97,10 +102,11 @@ def _build(
     track_test: bool,
     callbacks: dict[str, Any],
     histograms: bool,
+    make_classifier: Callable[..., Classifier],
     force: bool = False,  # noqa: ARG001 (decides before anything is built)
     keep: Literal["all", "results"] = "all",  # noqa: ARG001 (decides when the run is finished)
 ) -> Parts:
-    """Build a run; the arguments are the keys of `configs/train.yaml`, and no others."""
+    """Build a run; the arguments but `make_classifier` are the keys of `configs/train.yaml`, and no others."""
     if compile and not has_compiler():
         raise ValueError("compile: expected false, since no C++ compiler (g++ or clang++) is found; received true")
     if "weight_decay" in optimizer:
@@ -130,7 +136,7 @@ def _build(
     scheduler = {key: value for key, value in scheduler.items() if key != "interval"}
     make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
     make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
-    classifier = Classifier(
+    classifier = make_classifier(
         net,
         techniques,
         make_optimizer,

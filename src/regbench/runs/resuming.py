@@ -1,5 +1,6 @@
 """Resuming an unfinished run after its last whole epoch, from a checkpoint that is its own and undamaged."""
 
+import contextlib
 import importlib.metadata
 import shutil
 import sys
@@ -28,7 +29,16 @@ def run_identity(spec: RunSpec) -> dict[str, Any]:
     return {"configuration": spec.config_hash, "seed": spec.seed, **versions}
 
 
-def find_start(folder: Path, identity: Mapping[str, Any], *, validated: bool) -> Start:
+def trained_epochs(folder: Path, identity: Mapping[str, Any]) -> list[int]:
+    """Return after how many epochs a run could resume, the newest checkpoint's first; nothing is changed."""
+    found = []
+    for name in (LAST, PREVIOUS):
+        with contextlib.suppress(ValueError):
+            found.append(int(_read_state(folder / CHECKPOINTS / name, identity)["epochs"]))
+    return found
+
+
+def find_start(folder: Path, identity: Mapping[str, Any], *, validated: bool, most: int | None = None) -> Start:
     """Return where training starts: after its last whole epoch, or the one before where that checkpoint is unusable.
 
     What cannot be used is set aside under another name, with a message. Where nothing is left, the run starts from
@@ -38,14 +48,15 @@ def find_start(folder: Path, identity: Mapping[str, Any], *, validated: bool) ->
         folder: The run folder.
         identity: What `run_identity` gives.
         validated: Whether the run chooses a best checkpoint, which must be there too.
+        most: After how many epochs at most; a checkpoint of later ones is passed over.
     """
     checkpoints = folder / CHECKPOINTS
     tried = (checkpoints / LAST).exists() or (checkpoints / PREVIOUS).exists()
-    start = _find_checkpoint(checkpoints, identity, validated)
+    start = _find_checkpoint(checkpoints, identity, validated, most)
     if start.checkpoint is not None:
         print(f"{folder}: resumes after epoch {start.epochs}", file=sys.stderr, flush=True)
         return start
-    if tried:
+    if tried and most != 0:
         print(f"{folder}: no usable checkpoint is left, so the run starts from scratch", file=sys.stderr, flush=True)
     (folder / HISTORY).unlink(missing_ok=True)
     for path in (*checkpoints.glob("*.ckpt"), *checkpoints.glob("*.pt")):
@@ -55,7 +66,7 @@ def find_start(folder: Path, identity: Mapping[str, Any], *, validated: bool) ->
     return start
 
 
-def _find_checkpoint(folder: Path, identity: Mapping[str, Any], validated: bool) -> Start:
+def _find_checkpoint(folder: Path, identity: Mapping[str, Any], validated: bool, most: int | None) -> Start:
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
@@ -63,6 +74,8 @@ def _find_checkpoint(folder: Path, identity: Mapping[str, Any], validated: bool)
             state = _read_state(path, identity)
         except ValueError as error:
             _set_aside(path, str(error))
+            continue
+        if most is not None and state["epochs"] > most:
             continue
         if validated and (reason := _why_best_is_unusable(folder / BEST, identity, state)):
             _set_aside(folder / BEST, reason)

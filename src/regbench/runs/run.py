@@ -18,8 +18,9 @@ from regbench.config.budget import averaging_warning
 from regbench.config.identity import run_name
 from regbench.config.loaded_code import check_loaded_code
 from regbench.runs.acting import find_acting
-from regbench.runs.evaluation import predict_splits, score_splits, write_predictions
-from regbench.runs.parts import Parts, build, refuse_unfit
+from regbench.runs.engine import Engine
+from regbench.runs.evaluation import score_splits, write_predictions
+from regbench.runs.parts import Parts, refuse_unfit
 from regbench.runs.recording import Record, recording
 from regbench.runs.resuming import Start, find_start, run_identity
 from regbench.runs.spec import RunSpec
@@ -62,6 +63,7 @@ def run(
     show_progress: bool = False,
     wait: bool = True,
     is_taken: Callable[[], bool] | None = None,
+    engine: Engine | None = None,
 ) -> RunResults:
     """Train and score what a configuration describes, unless the folder holds its finished run already.
 
@@ -86,19 +88,19 @@ def run(
         regbench.storage.lock.HeldError: Another process works on the run, and `wait` is false; or `is_taken` says so.
         Exception: Whatever ended the run; `results.json` says how, and `error.txt` why.
     """
-    spec = RunSpec(config, overrides)
+    spec, engine = RunSpec(config, overrides), engine or Engine()
     spec.check()
     with recording(folder, spec, wait=wait, is_taken=is_taken) as record:
         if record.results is None:
-            parts = build(spec.config)
+            parts = engine.build(spec.config)
             check_loaded_code(spec.config)
             if warning := averaging_warning(spec.config):
                 print(warning, file=sys.stderr, flush=True)
             for index, callback in enumerate(callbacks):
                 refuse_unfit(callback, f"callbacks[{index}]")
             watching = [*callbacks, *([EpochBar()] if show_progress else [])]
-            training = _train(folder, spec, parts, record, watching)
-            record.results = _results(folder, spec, parts, record, training)
+            training = _train(folder, spec, parts, record, watching, engine)
+            record.results = _results(folder, spec, parts, record, training, engine)
     if record.results is None:
         raise RuntimeError(f"{folder}: the run ended without results")
     return record.results
@@ -115,12 +117,14 @@ class _Training:
     start: Start
 
 
-def _train(folder: Path, spec: RunSpec, parts: Parts, record: Record, watching: Sequence[pl.Callback]) -> _Training:
+def _train(
+    folder: Path, spec: RunSpec, parts: Parts, record: Record, watching: Sequence[pl.Callback], engine: Engine
+) -> _Training:
     torch.set_num_threads(parts.threads)
     # Graphs of other runs in this process count against the compiler's limit of variants.
     torch.compiler.reset()
     identity = run_identity(spec)
-    start = find_start(folder, identity, validated=parts.data.val_size > 0)
+    start = find_start(folder, identity, validated=parts.data.val_size > 0, most=engine.most_epochs())
     record.stopwatch.earlier = start.seconds
     logger = TensorBoardLogger(
         folder,
@@ -147,7 +151,9 @@ def _train(folder: Path, spec: RunSpec, parts: Parts, record: Record, watching: 
     return _Training(trainer, history, checkpoints, logger, start)
 
 
-def _results(folder: Path, spec: RunSpec, parts: Parts, record: Record, training: _Training) -> RunResults:
+def _results(
+    folder: Path, spec: RunSpec, parts: Parts, record: Record, training: _Training, engine: Engine
+) -> RunResults:
     """Score the chosen weights, write what belongs to them, and return the results."""
     began = time.perf_counter()
     data, classifier, rows = parts.data, parts.classifier, training.history.rows
@@ -160,7 +166,7 @@ def _results(folder: Path, spec: RunSpec, parts: Parts, record: Record, training
     checkpoint = read_checkpoint(training.checkpoints.chosen, device)
     classifier.load_state_dict(checkpoint["state_dict"])
     classifier.load_technique_state(checkpoint, device)
-    predictions = predict_splits(classifier.net.to(device), data)
+    predictions = engine.predict(classifier, data, device)
     metrics = score_splits(predictions)
     for name, value in metrics.items():
         if value is not None and not math.isfinite(value):
@@ -186,7 +192,7 @@ def _results(folder: Path, spec: RunSpec, parts: Parts, record: Record, training
         images_per_second=round(images * len(rows) / seconds, 1),
         provenance={
             **record.provenance,
-            "device": str(device),
+            **engine.provenance(device),
             "dataset_sha256": data.sha256,
             "resumed_after": training.start.epochs if training.start.checkpoint else None,
         },

@@ -185,14 +185,25 @@ class Classifier(ChunkedModule):
             self.net.to(memory_format=memory_format)
 
     def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, and `(3,)`: examples, summed loss, correct answers."""
-        logits = self.net(images)
-        loss = F.cross_entropy(logits, targets) + self.regularizer.penalty(self.net)
-        with torch.no_grad():
-            examples = torch.full((), len(images), dtype=torch.float64, device=images.device)
-            correct = (logits.argmax(1) == targets.argmax(1)).sum().double()
-            totals = torch.stack([examples, loss.detach().double() * len(images), correct])
-        return loss, totals
+        return objective(self.net, self.regularizer, images, targets)
+
+
+def objective(net: nn.Module, regularizer: Regularizer, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of a regularized batch, and `(3,)`: examples, summed loss, correct answers.
+
+    Args:
+        net: In training mode.
+        regularizer: Whose penalty is added.
+        images: `(N, 1, S, S)`.
+        targets: Class probabilities `(N, C)`.
+    """
+    logits = net(images)
+    loss = F.cross_entropy(logits, targets) + regularizer.penalty(net)
+    with torch.no_grad():
+        examples = torch.full((), len(images), dtype=torch.float64, device=images.device)
+        correct = (logits.argmax(1) == targets.argmax(1)).sum().double()
+        totals = torch.stack([examples, loss.detach().double() * len(images), correct])
+    return loss, totals
 
 
 def parameter_groups(net: nn.Module, regularizer: Regularizer) -> list[dict[str, Any]]:

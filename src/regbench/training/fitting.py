@@ -16,6 +16,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from regbench.training.interruption import CTRL_C, Terminated
 from regbench.training.process_settings import cheap_device_check, keep_freed_memory
 
+_inside = False
+
 # No sanity validation and nothing by batch: the networks are small, so each of these would cost more than a step.
 SILENT = {
     "enable_progress_bar": False,
@@ -44,7 +46,7 @@ def fit(
         Terminated: The process was told to end by SIGTERM.
     """
     keep_freed_memory()
-    with _lightning_as_a_library():
+    with lightning_as_a_library():
         trainer = make_trainer()
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -67,8 +69,16 @@ def lone_process() -> LightningEnvironment:
 
 
 @contextlib.contextmanager
-def _lightning_as_a_library() -> Iterator[None]:
-    """Let Lightning work without its notices, and give back the signal handlers and switches that it takes."""
+def lightning_as_a_library() -> Iterator[None]:
+    """Let Lightning work without its notices, and give back the signal handlers and switches that it takes.
+
+    Within another such block nothing is done: where trainings take turns in one process, blocks end in any order.
+    """
+    global _inside  # noqa: PLW0603 (what is changed belongs to the process)
+    if _inside:
+        yield
+        return
+    _inside = True
     deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -86,6 +96,7 @@ def _lightning_as_a_library() -> Iterator[None]:
             yield
     finally:
         # A trainer that asks for these leaves them on, for the next run of the process too.
+        _inside = False
         torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
         torch.backends.cudnn.benchmark = benchmark
         for name, level in before.items():

@@ -12,8 +12,8 @@ CTRL_C = "stopped by Ctrl-C"
 class Terminated(BaseException):
     """SIGTERM reached the process: an interruption like `KeyboardInterrupt`, no error."""
 
-    def __init__(self) -> None:
-        super().__init__("stopped by SIGTERM")
+    def __init__(self, message: str = "stopped by SIGTERM") -> None:
+        super().__init__(message)
 
 
 def exit_status(stop: BaseException) -> int:

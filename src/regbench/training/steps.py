@@ -5,7 +5,7 @@ than a small network's step. So a chunk of batches is what Lightning knows as a 
 steps (manual optimization). Where something asks for single steps, they are Lightning's own (automatic optimization).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -94,10 +94,7 @@ class ChunkedModule(pl.LightningModule):
         """
         trainer = self.trainer
         (optimizer,) = trainer.optimizers
-        each_step, each_epoch = (
-            [config.scheduler for config in trainer.lr_scheduler_configs if config.interval == interval]
-            for interval in ("step", "epoch")
-        )
+        each_step, each_epoch = schedules(trainer, "step"), schedules(trainer, "epoch")
         # Lightning itself counts the steps of its wrapper of the optimizer, which calls the hooks of a step each time.
         counted = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         for batch in chunk:
@@ -138,6 +135,11 @@ class ChunkedModule(pl.LightningModule):
             )
 
 
+def schedules(trainer: pl.Trainer, interval: Literal["step", "epoch"]) -> list[Any]:
+    """Return the schedules that move on after every step, or after every epoch."""
+    return [config.scheduler for config in trainer.lr_scheduler_configs if config.interval == interval]
+
+
 def asks_for_single_steps(trainer: pl.Trainer) -> bool:
     """Return whether anything asks to see, to count or to change single steps or batches.
 
@@ -149,8 +151,7 @@ def asks_for_single_steps(trainer: pl.Trainer) -> bool:
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
     module, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]  # set at run time
     return (
-        any(_fills(callback, pl.Callback, _STEP_HOOKS) for callback in callbacks)
-        or any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks)
+        any(map(watches_steps, callbacks))
         or _fills(module, pl.LightningModule, _STEP_HOOKS + _STEP_METHODS + _TRANSFER_HOOKS)
         or _fills(module, ChunkedModule, ("training_step",))
         or not isinstance(data, ImageData)
@@ -161,6 +162,11 @@ def asks_for_single_steps(trainer: pl.Trainer) -> bool:
         or type(trainer.strategy) is not SingleDeviceStrategy
         or not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]  # set at run time
     )
+
+
+def watches_steps(callback: pl.Callback) -> bool:
+    """Return whether a callback is called at single steps, or changes what they are."""
+    return _fills(callback, pl.Callback, _STEP_HOOKS) or isinstance(callback, GradientAccumulationScheduler)
 
 
 def _fills(owner: Any, base: type, hooks: tuple[str, ...]) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from regbench.storage.files import read_bytes, replace_file
@@ -63,8 +64,13 @@ def write_tensors(path: Path, value: Any) -> None:
         OSError: The disk is full or the folder cannot be written; the message names the file.
     """
     content = io.BytesIO()
-    torch.save(value, content)
+    torch.save(apply_to_collection(value, Tensor, _on_its_own), content)
     replace_file(path, lambda target: target.write_bytes(content.getbuffer()))
+
+
+def _on_its_own(tensor: Tensor) -> Tensor:
+    """Return a part of a larger tensor with memory of its own: torch would write the whole."""
+    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
 
 
 def _check_sums(content: io.BytesIO) -> None:

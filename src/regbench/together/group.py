@@ -1,0 +1,148 @@
+"""`Group`: trains members together, answering what they ask for all at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from regbench.runs.engine import Engine
+from regbench.seeding import stream_seed
+from regbench.together.images import Images
+from regbench.together.member import MemberEngine
+from regbench.together.program import Program, evaluate
+from regbench.together.questions import Predictions, Scores, Steps
+from regbench.together.stack import Member, Stack
+from regbench.together.turns import Ask, Turns
+from regbench.together.updates import update_of
+from regbench.training.fitting import lightning_as_a_library
+from regbench.training.interruption import CTRL_C, Terminated, terminable
+
+_Question = TypeVar("_Question", Steps, Scores, Predictions)
+
+
+class TooManyMembersError(Terminated):
+    """The device has no memory for so many members; their runs stay unfinished."""
+
+
+class Group:
+    """Trains members of one kind.
+
+    Args:
+        rows: Members, those included that are finished already: noise is drawn for all of them at once, so a member's
+            numbers depend on its place and on how many there are, and on nothing else of the others.
+        images: The data set's.
+        classes: C.
+        compile: Whether forward pass and loss are compiled.
+        stream: Names the group's stream of noise.
+    """
+
+    def __init__(self, rows: int, images: Images, classes: int, *, compile: bool, stream: str) -> None:
+        self.rows = rows
+        self._images = images
+        self._classes = classes
+        self._compile = compile
+        self._stream = stream
+        self._program: Program | None = None
+
+    def train(self, runs: Mapping[int, Callable[[Engine], object]], most_epochs: int | None = None) -> None:
+        """Train members until each has ended, however it does.
+
+        Args:
+            runs: By row; each is given the engine of its run.
+            most_epochs: After how many epochs a run may resume at most; after any number unless given.
+
+        Raises:
+            TooManyMembersError: They need more memory than the device has.
+            regbench.training.interruption.Terminated: The process was told to end; each run is recorded as interrupted.
+        """
+        recorded = {"members": self.rows, "members_stream": self._stream}
+
+        def member(row: int, ask: Ask) -> object:
+            return runs[row](MemberEngine(ask, self._images, {**recorded, "member": row}, most_epochs))
+
+        with terminable(), lightning_as_a_library(), Turns({row: partial(member, row) for row in runs}) as turns:
+            try:
+                while asked := turns.asked:
+                    self._respond(turns, asked)
+            except KeyboardInterrupt:
+                turns.end(Terminated(CTRL_C))  # Lightning answers the other one by what the main thread alone may do
+                raise
+
+    def _respond(self, turns: Turns, asked: Mapping[int, Any]) -> None:
+        """Answer one kind of question; whoever waits for predictions waits for the end, when all are predicted."""
+        for kind, respond in ((Steps, self._take_steps), (Scores, self._score), (Predictions, self._predict)):
+            if of_kind := {row: each for row, each in asked.items() if isinstance(each, kind)}:
+                _answer(turns, list(of_kind), partial(respond, of_kind))  # type: ignore[operator]  # of the same kind
+                return
+
+    def _take_steps(self, asked: Mapping[int, Steps]) -> dict[int, None]:
+        program = self._program = self._program or self._stacked(asked)
+        if any(each.begins for each in asked.values()):
+            epochs = [f"{row}:{each.epoch}" for row, each in sorted(asked.items())]
+            torch.manual_seed(stream_seed(0, self._stream, *epochs))
+        everyone = self._each_row(asked)
+        if len({each.sizes for each in everyone}) > 1:
+            raise ValueError("dataset.batch_size: expected the same batches for all members")
+        places = torch.stack([each.places for each in everyone])
+        rates = torch.stack([each.rates for each in everyone], 1)
+        program.take_steps(places, everyone[0].sizes, rates)
+        return dict.fromkeys(asked)
+
+    def _score(self, asked: Mapping[int, Scores]) -> dict[int, tuple[Tensor, list[Tensor]]]:
+        if self._program is None:
+            raise RuntimeError("scores were asked for before any step")
+        stack = self._program.stack
+        stack.show()
+        totals = self._program.take_totals()
+        everyone = self._each_row(asked)
+        weights = {**stack.parameters, **stack.buffers}
+        logits = [
+            evaluate(self._program.net, weights, self._images, places)
+            for places in zip(*(each.places for each in everyone), strict=True)
+        ]
+        return {row: (totals[row], [each[row] for each in logits]) for row in asked}
+
+    def _predict(self, asked: Mapping[int, Predictions]) -> dict[int, list[Tensor]]:
+        everyone = self._each_row(asked)
+        weights = _stacked_weights([each.net for each in everyone], self._images.device)
+        logits = [
+            evaluate(everyone[0].net, weights, self._images, places)
+            for places in zip(*(each.places for each in everyone), strict=True)
+        ]
+        return {row: [each[row] for each in logits] for row in asked}
+
+    def _stacked(self, asked: Mapping[int, Steps]) -> Program:
+        first = asked[min(asked)]
+        update = update_of(first.optimizer)
+        if update is None:
+            raise ValueError(f"optimizer: {type(first.optimizer).__name__} cannot update many networks at once")
+        members = {row: Member(each.net, each.optimizer) for row, each in asked.items()}
+        stack = Stack(members, self.rows, update, self._images.device)
+        return Program(
+            first.net, first.regularizer, stack, update, self._images, self._classes, compile=self._compile
+        )
+
+    def _each_row(self, asked: Mapping[int, _Question]) -> list[_Question]:
+        """Return what each row is asked to do: those of no member do as the first one does."""
+        first = asked[min(asked)]
+        return [asked.get(row, first) for row in range(self.rows)]
+
+
+def _answer(turns: Turns, rows: Sequence[int], respond: Callable[[], Mapping[int, Any]]) -> None:
+    try:
+        answers = respond()
+    except torch.OutOfMemoryError as error:
+        raise TooManyMembersError("stopped: the device has no memory for so many members") from error
+    except Exception as error:
+        for row in rows:
+            turns.fail(row, error)
+        return
+    for row in rows:
+        turns.answer(row, answers[row])
+
+
+def _stacked_weights(nets: Sequence[nn.Module], device: torch.device) -> dict[str, Tensor]:
+    states = [dict([*net.named_parameters(), *net.named_buffers()]) for net in nets]
+    return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}

@@ -1,0 +1,56 @@
+"""Which runs can be trained together: those of one kind, whose differences can be stacked. Imports no torch."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# A member's own trainer, data and folder see to these.
+_OWN = ("seed", "study", "hydra", "force", "keep", "histograms", "scheduler", "callbacks", "monitor")
+_OWN_OF_DATASET = ("split_seed", "root", "flip", "margin")
+_OPTIMIZERS = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
+_DROPOUT = "regbench.regularizers.dropout.Dropout"
+_DECAY = "regbench.regularizers.weight_decay.WeightDecay"
+_TRAINER = ("_target_", "max_epochs", "accelerator", "devices", "precision", "deterministic", "benchmark")
+_PRECISIONS = ("32-true", "32", 32)
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return what is the same for runs that can be trained as one program.
+
+    They may differ in their seeds, splits, learning rate, schedule, weight decay and dropout's p, and in what their
+    own callbacks do at an epoch's end.
+
+    Args:
+        config: A run's composed configuration.
+    """
+    kept = {key: value for key, value in config.items() if key not in _OWN}
+    kept["dataset"] = {key: value for key, value in config["dataset"].items() if key not in _OWN_OF_DATASET}
+    kept["optimizer"] = {key: value for key, value in config["optimizer"].items() if key not in {"lr", "name"}}
+    kept["regularizer"] = _shape_of(config["regularizer"])
+    return json.dumps(kept, sort_keys=True)
+
+
+def obstacle(config: Mapping[str, Any]) -> str | None:
+    """Return in one line why a run cannot be trained with others, as far as its configuration tells; else `None`."""
+    trainer, optimizer = config["trainer"], config["optimizer"]
+    if (target := optimizer.get("_target_")) not in _OPTIMIZERS:
+        return f"optimizer: {target} is none of {', '.join(_OPTIMIZERS)}"
+    if optimizer.get("dampening") or optimizer.get("maximize") or optimizer.get("amsgrad"):
+        return "optimizer: dampening, maximize and amsgrad are not known to updates of many networks"
+    if trainer.get("precision", "32-true") not in _PRECISIONS:
+        return f"trainer.precision: {trainer['precision']} is not 32-true"
+    for key, value in trainer.items():
+        if key not in _TRAINER and value is not None:
+            return f"trainer.{key}: not known to training together"
+    return None
+
+
+def _shape_of(techniques: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return techniques without their names and without the strengths in which members may differ."""
+    kept = []
+    for _, node in sorted(techniques.items()):
+        target = node.get("_target_")
+        if target == _DECAY or (target == _DROPOUT and node.get("p") == 0):
+            continue
+        kept.append({key: value for key, value in node.items() if (target, key) != (_DROPOUT, "p")})
+    return kept

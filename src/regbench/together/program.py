@@ -1,0 +1,160 @@
+"""`Program`: training steps and evaluations of all members as one, vectorized over them by `torch.func.vmap`."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from regbench.data.module import EVALUATION_BATCH
+from regbench.regularizers import Regularizer
+from regbench.together.capture import Repeated
+from regbench.together.images import Images
+from regbench.together.stack import STRENGTHS, Stack
+from regbench.together.updates import Update
+from regbench.training.classifier import objective
+
+# What vmap passes over: the network as a function of its weights and buffers.
+_Weights = Mapping[str, Tensor]
+
+
+class Program:
+    """Takes the steps of all rows of a stack at once; the number of operations does not grow with them.
+
+    Args:
+        net: A member's network: its layers are those of all.
+        regularizer: A member's, likewise.
+        stack: The members' state.
+        update: How their optimizers update.
+        images: The data set.
+        classes: C.
+        compile: Whether forward pass and loss are compiled.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        regularizer: Regularizer,
+        stack: Stack,
+        update: Update,
+        images: Images,
+        classes: int,
+        *,
+        compile: bool,
+    ) -> None:
+        self.net = net
+        self.stack = stack
+        self._update = update
+        self._images = images
+        # Copied as one, since a technique may refer to layers of the network.
+        layers, techniques = copy.deepcopy((net, regularizer))
+        self._objective = _Objective(_with_strengths(layers, stack.strengths), techniques).to(images.device).train()
+        self._regularizer = techniques
+        self._losses = vmap(self._loss, randomness="different")
+        if compile:
+            self._losses = torch.compile(self._losses, dynamic=False)
+        self._changed = vmap(self._change, randomness="different")
+        self._one_hot = torch.eye(classes, dtype=stack.weights.dtype, device=images.device)
+        self._totals = torch.zeros(len(stack.weights), 3, dtype=torch.float64, device=images.device)
+        self._repeated: dict[int, Repeated] = {}
+
+    def take_steps(self, places: Tensor, sizes: Sequence[int], rates: Tensor) -> None:
+        """Take steps.
+
+        Args:
+            places: Of the images in the whole set, `(M, images)`, those of the first batch first.
+            sizes: Images of each batch.
+            rates: Of each step, as an update takes them, `(steps, M, 2)`.
+        """
+        device = self._images.device
+        places, rates = places.to(device), rates.to(device)
+        first = step = 0
+        for size, alike in groupby(sizes):
+            count = len(list(alike))
+            batches = places[:, first : first + count * size].unflatten(1, (count, size)).transpose(0, 1)
+            repeated = self._repeated.setdefault(size, Repeated(self._take_step, device))
+            repeated(batches.contiguous(), rates[step : step + count])
+            first, step = first + count * size, step + count
+
+    def take_totals(self) -> Tensor:
+        """Return the sums of examples, losses and correct answers since they were last taken, `(M, 3)`, on the CPU."""
+        totals = self._totals.cpu().clone()
+        self._totals.zero_()
+        return totals
+
+    def _take_step(self, places: Tensor, rates: Tensor) -> None:
+        """Take a step on the images at `(M, N)`."""
+        stack = self.stack
+        images = self._images.images_on_device.index_select(0, places.flatten()).unflatten(0, places.shape)
+        labels = self._images.labels_on_device.index_select(0, places.flatten())
+        targets = self._one_hot.index_select(0, labels).unflatten(0, places.shape)
+        images, targets = self._changed(images, targets)
+        losses, totals = self._losses(stack.parameters, {**stack.buffers, **stack.strengths}, images, targets)
+        gradients = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
+        with torch.no_grad():
+            torch._foreach_copy_(stack.gradient_views, list(gradients))
+            self._update.apply(stack.weights, stack.gradients, stack.state, rates, stack.decay)
+            self._totals += totals
+
+    def _change(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return self._regularizer.on_batch(images, targets)
+
+    def _loss(self, weights: _Weights, buffers: _Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        named = {f"net.{name}": value for name, value in {**weights, **buffers}.items()}
+        result: tuple[Tensor, Tensor] = functional_call(self._objective, named, (images, targets))
+        return result
+
+
+def evaluate(net: nn.Module, weights: _Weights, images: Images, places: Sequence[Tensor]) -> Tensor:
+    """Return the logits of all rows in evaluation mode, `(M, N, C)`, on the CPU.
+
+    Args:
+        net: A member's, on the CPU: its layers are those of all.
+        weights: Weights and buffers, `(M, …)` each, on the device.
+        images: The data set.
+        places: For each row, of its images, `(N,)`.
+    """
+    layers = copy.deepcopy(net).to(images.device).eval()
+    forward: Callable[..., Tensor] = vmap(lambda weights, images: functional_call(layers, weights, (images,)))
+    found = []
+    with torch.inference_mode():
+        for batch in torch.stack(list(places)).to(images.device).split(EVALUATION_BATCH, dim=1):
+            chosen = images.images_on_device.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+            found.append(forward(weights, chosen))
+        return torch.cat(found, 1).cpu()
+
+
+class _Objective(nn.Module):
+    """Loss and totals as a layer, so that a penalty too sees the weights that a call is given."""
+
+    def __init__(self, net: nn.Module, regularizer: Regularizer) -> None:
+        super().__init__()
+        self.net = net
+        self._regularizer = regularizer
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return objective(self.net, self._regularizer, images, targets)
+
+
+class _MembersDropout(nn.Module):
+    """Dropout whose p is a number of the member's own."""
+
+    p: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer(STRENGTHS, torch.zeros(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        kept = torch.rand_like(inputs) >= self.p
+        return inputs * kept / (1 - self.p)
+
+
+def _with_strengths(net: nn.Module, strengths: Mapping[str, Tensor]) -> nn.Module:
+    """Put layers that take their strength from a buffer in the place of those whose members differ in it."""
+    for name in strengths:
+        path, _, last = name.removesuffix(f".{STRENGTHS}").rpartition(".")
+        setattr(net.get_submodule(path), last, _MembersDropout())
+    return net
