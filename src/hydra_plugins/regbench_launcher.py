@@ -7,6 +7,10 @@ class ResilientLauncher(launcher.ResilientLauncher):
     """`regbench.sweeps.launcher.ResilientLauncher`, under the name by which Hydra finds it."""
 
 
+class TogetherLauncher(launcher.TogetherLauncher):
+    """`regbench.sweeps.launcher.TogetherLauncher`, likewise."""
+
+
 class SlurmLauncher(slurm.SlurmLauncher):
     """`regbench.sweeps.slurm.SlurmLauncher`, likewise."""
 

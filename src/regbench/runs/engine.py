@@ -1,6 +1,7 @@
 """`Engine`: what a run leaves to whoever computes its numbers; by itself, unless others are trained with it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,7 +14,17 @@ from regbench.training.classifier import Classifier
 
 
 class Engine:
-    """Computes in this process, for one run."""
+    """Computes in this process, for one run.
+
+    Attributes:
+        identity: What is recorded of it, in checkpoints and in provenance.
+        device: Where it computes; that of the run's trainer if `None`.
+        most_epochs: After how many epochs the run may resume at most; after any number if `None`.
+    """
+
+    identity: Mapping[str, Any] = MappingProxyType({})
+    device: torch.device | None = None
+    most_epochs: int | None = None
 
     def build(self, config: Mapping[str, Any]) -> Parts:
         """Return the parts of the run.
@@ -22,10 +33,6 @@ class Engine:
             ValueError: As `regbench.runs.parts.build` does.
         """
         return build(config)
-
-    def most_epochs(self) -> int | None:
-        """Return after how many epochs the run may resume at most; after any number unless given."""
-        return None
 
     def predict(
         self, classifier: Classifier, data: ImageData, device: torch.device
@@ -38,7 +45,3 @@ class Engine:
             device: That of the trainer.
         """
         return predict_splits(classifier.net.to(device), data)
-
-    def provenance(self, device: torch.device) -> dict[str, Any]:
-        """Return what is recorded of where the numbers come from."""
-        return {"device": str(device)}

@@ -83,8 +83,8 @@ def build(config: Mapping[str, Any], make_classifier: Callable[..., Classifier] 
     Raises:
         ValueError: A key or value is unknown, missing, of the wrong type or out of range, in one line that names it.
     """
-    given = {"make_classifier": make_classifier}
-    return _build(**check_call(_build, config, "", given), **given)
+    values = check_call(_build, config, "", {"make_classifier": make_classifier})
+    return _build(make_classifier=make_classifier, **values)
 
 
 def _build(

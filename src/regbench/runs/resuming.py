@@ -29,12 +29,12 @@ def run_identity(spec: RunSpec) -> dict[str, Any]:
     return {"configuration": spec.config_hash, "seed": spec.seed, **versions}
 
 
-def trained_epochs(folder: Path, identity: Mapping[str, Any]) -> list[int]:
-    """Return after how many epochs a run could resume, the newest checkpoint's first; nothing is changed."""
+def recorded_states(folder: Path, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a run's usable checkpoints say of how far it is, the newest first; nothing is changed."""
     found = []
     for name in (LAST, PREVIOUS):
         with contextlib.suppress(ValueError):
-            found.append(int(_read_state(folder / CHECKPOINTS / name, identity)["epochs"]))
+            found.append(_read_state(folder / CHECKPOINTS / name, identity))
     return found
 
 

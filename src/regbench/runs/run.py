@@ -79,6 +79,7 @@ def run(
         wait: Whether to wait while another process works on the run.
         is_taken: Asked once the folder is held: whether another process has been at the run meanwhile, so that it is to
             be left as it is.
+        engine: Who computes; the run by itself unless given.
 
     Returns:
         The content of `results.json`; `reused` tells whether it was there before.
@@ -124,7 +125,7 @@ def _train(
     # Graphs of other runs in this process count against the compiler's limit of variants.
     torch.compiler.reset()
     identity = run_identity(spec)
-    start = find_start(folder, identity, validated=parts.data.val_size > 0, most=engine.most_epochs())
+    start = find_start(folder, identity, validated=parts.data.val_size > 0, most=engine.most_epochs)
     record.stopwatch.earlier = start.seconds
     logger = TensorBoardLogger(
         folder,
@@ -135,7 +136,7 @@ def _train(
         purge_step=start.epochs + 1 if start.checkpoint else None,
     )
     monitor = parts.monitor if parts.data.val_size else None
-    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, identity, record.stopwatch)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, identity, record.stopwatch, engine.identity)
     history = History(folder / HISTORY)
     shown = [TrainingSamples(), *([WeightHistograms()] if parts.histograms else []), *watching]
     callbacks = [history, *parts.callbacks, checkpoints, *shown]
@@ -192,7 +193,8 @@ def _results(
         images_per_second=round(images * len(rows) / seconds, 1),
         provenance={
             **record.provenance,
-            **engine.provenance(device),
+            "device": str(engine.device or device),
+            **engine.identity,
             "dataset_sha256": data.sha256,
             "resumed_after": training.start.epochs if training.start.checkpoint else None,
         },

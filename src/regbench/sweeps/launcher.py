@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 from hydra.core.utils import JobReturn
@@ -23,6 +25,9 @@ from omegaconf import DictConfig
 from regbench.sweeps.pool import MORE, MOST_RUNS, run_pool, tell_of_death
 from regbench.sweeps.signals import watch_parent
 from regbench.training.interruption import Terminated, exit_status
+
+if TYPE_CHECKING:
+    from regbench.sweeps.work import Worker
 
 # So many workers in a row may die before they have begun with a run: more are no accident.
 _MOST_EARLY_DEATHS = 3
@@ -88,16 +93,49 @@ class ResilientLauncher(PlannedLauncher):
             tell_of_death()
             return True
 
-        run_pool(work_in_pool, [(folder, list(names), each) for each in begun], on_death, places)
+        make = self.worker_maker()
+        run_pool(work_in_pool, [(make, folder, list(names), each) for each in begun], on_death, places)
+
+    def worker_maker(self) -> Callable[[Path, Sequence[str]], "Worker"]:
+        """Return what makes a worker of a folder and runs, in a process of its own."""
+        return _worker
+
+    def most_on_cpus(self) -> int:
+        """Return how many workers there are without accelerators, unless `n_jobs` says so."""
+        return int(joblib.effective_n_jobs(-1))
 
     def _places(self, runs: int) -> list[dict[str, str]]:
         """Return the environment of each worker: on accelerators, the device that it sees."""
         devices = visible_devices() if self.config is not None and self.config.trainer.accelerator != "cpu" else []
-        most = len(devices) * self.jobs_per_device if devices else joblib.effective_n_jobs(-1)
+        most = len(devices) * self.jobs_per_device if devices else self.most_on_cpus()
         count = min(most if self.n_jobs == -1 else self.n_jobs, runs)
         if not devices:
             return [{} for _ in range(count)]
         return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(count)]
+
+
+class TogetherLauncher(ResilientLauncher):
+    """Trains runs as one program that differ in what can be stacked, such as their seeds; others one by one.
+
+    There is one worker, or one for each visible device with `trainer.accelerator=gpu`.
+
+    Args:
+        members: How many runs are trained together at most.
+    """
+
+    def __init__(self, members: int = 40) -> None:
+        super().__init__()
+        if type(members) is not int or members < 1:
+            raise ValueError(f"hydra.launcher.members: expected an integer above 0; received {members!r}")
+        self.members = members
+
+    def worker_maker(self) -> Callable[[Path, Sequence[str]], "Worker"]:
+        """Return what makes a worker of a folder and runs, in a process of its own."""
+        return partial(_together_worker, self.members)
+
+    def most_on_cpus(self) -> int:
+        """Return one: the cores work on one program."""
+        return 1
 
 
 def visible_devices() -> list[str]:
@@ -110,21 +148,34 @@ def visible_devices() -> list[str]:
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def work_in_pool(folder: Path, names: Sequence[str], begun: Event) -> None:
+def work_in_pool(
+    make: Callable[[Path, Sequence[str]], "Worker"], folder: Path, names: Sequence[str], begun: Event
+) -> None:
     """Train until nothing is left to take; ends the process.
 
     Args:
+        make: Makes the worker.
         folder: The study's.
         names: The runs of this call.
         begun: Set once the worker is ready for its first run.
     """
     watch_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
-    from regbench.sweeps.work import Worker  # torch, in workers alone
-
-    worker = Worker(folder, names)
+    worker = make(folder, names)
     begun.set()
     try:
         sys.exit(0 if worker.work(MOST_RUNS, wait=True) else MORE)
     except (KeyboardInterrupt, Terminated) as stop:
         sys.exit(exit_status(stop))
+
+
+def _worker(folder: Path, names: Sequence[str]) -> "Worker":
+    from regbench.sweeps.work import Worker  # torch, in workers alone
+
+    return Worker(folder, names)
+
+
+def _together_worker(members: int, folder: Path, names: Sequence[str]) -> "Worker":
+    from regbench.sweeps.together import TogetherWorker
+
+    return TogetherWorker(folder, names, members)

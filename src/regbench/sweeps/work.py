@@ -14,6 +14,7 @@ from pathlib import Path
 from regbench import display
 from regbench.config.errors import describe_error
 from regbench.runs.claiming import differing_code
+from regbench.runs.engine import Engine
 from regbench.runs.run import run
 from regbench.runs.spec import RunSpec
 from regbench.storage.configs import StoredConfig, read_planned
@@ -64,6 +65,10 @@ class Worker:
         study: The study's folder.
         names: The runs' folders below it, in the order in which they are taken; all that are planned unless given.
 
+    Attributes:
+        study: The study's folder.
+        names: The runs that it may take.
+
     Raises:
         ValueError: There is no plan, or one of the runs is not in it.
     """
@@ -75,8 +80,8 @@ class Worker:
             raise ValueError(f"{study}: expected the folder of a planned sweep; {error}") from error
         if names is not None and (unknown := set(names) - set(planned)):
             raise ValueError(f"{study}: expected planned runs, received {sorted(unknown)[0]}")
-        self._study = study
-        self._names = planned if names is None else list(names)
+        self.study = study
+        self.names = planned if names is None else list(names)
         self._progress = Progress(study)
         self._given_up: set[str] = set()
 
@@ -94,13 +99,13 @@ class Worker:
         trained = 0
         while True:
             before, held, distrusted = trained, False, False
-            for name in self._names:
-                if name in self._given_up or self._progress.has_ended(name):
+            for name in self.names:
+                if not self.waits(name):
                     continue
                 if trained == most:
                     return False
                 try:
-                    trained += self._take(name)
+                    trained += self.take(name)
                 except HeldError:
                     held = True
                 except LockError as error:
@@ -114,27 +119,35 @@ class Worker:
 
     def leaves_runs(self) -> bool:
         """Tell whether one of this worker's runs failed or is left: neither finished nor in another one's hands."""
-        folders = (self._study / name for name in self._names)
+        folders = (self.study / name for name in self.names)
         return not all(is_finished(folder) or is_locked(folder) for folder in folders)
 
-    def _take(self, name: str) -> bool:
+    def waits(self, name: str) -> bool:
+        """Tell whether a run has not ended and was not given up."""
+        return name not in self._given_up and not self._progress.has_ended(name)
+
+    def take(self, name: str, engine: Engine | None = None) -> bool:
         """Train a run; return whether it was trained, however it ended, or given up.
+
+        Args:
+            name: Its folder below the study's.
+            engine: As in `regbench.runs.run.run`.
 
         Raises:
             HeldError: Somebody else works on it.
             LockError: Somebody else seems to.
         """
-        folder = self._study / name
+        folder = self.study / name
         if count_deaths(folder) >= MOST_DEATHS and not is_locked(folder):
             self._given_up.add(name)
             print(f"{folder}: its worker was killed twice; left for the next call", file=sys.stderr, flush=True)
             return False
         try:
-            planned = read_planned(self._study, name)
+            planned = read_planned(self.study, name)
             _check_plan(name, planned)
             # Between the look at a run and its lock another worker may have failed at it.
             taken = partial(self._progress.has_ended, name)
-            results = run(folder, planned.config, planned.overrides, wait=False, is_taken=taken)
+            results = run(folder, planned.config, planned.overrides, wait=False, is_taken=taken, engine=engine)
         except (HeldError, LockError):
             raise
         except Exception as error:

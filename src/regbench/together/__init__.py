@@ -1,1 +1,1 @@
-"""Many runs trained as one program: their networks stacked, each with its own folder as if it had been trained alone."""
+"""Many runs trained as one program: their networks stacked, each run with its own folder as if trained alone."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from regbench.runs.engine import Engine
 from regbench.seeding import stream_seed
+from regbench.together.forming import MEMBER, MEMBERS, STREAM, Formed
 from regbench.together.images import Images
 from regbench.together.member import MemberEngine
 from regbench.together.program import Program, evaluate
@@ -29,40 +30,41 @@ class TooManyMembersError(Terminated):
 class Group:
     """Trains members of one kind.
 
+    Noise is drawn for all rows at once, those of finished runs included. So a member's numbers depend on its row and on
+    how many there are, and on nothing else of the others.
+
     Args:
-        rows: Members, those included that are finished already: noise is drawn for all of them at once, so a member's
-            numbers depend on its place and on how many there are, and on nothing else of the others.
+        formed: Who they are.
         images: The data set's.
         classes: C.
         compile: Whether forward pass and loss are compiled.
-        stream: Names the group's stream of noise.
     """
 
-    def __init__(self, rows: int, images: Images, classes: int, *, compile: bool, stream: str) -> None:
-        self.rows = rows
+    def __init__(self, formed: Formed, images: Images, classes: int, *, compile: bool) -> None:
+        self._formed = formed
         self._images = images
         self._classes = classes
         self._compile = compile
-        self._stream = stream
         self._program: Program | None = None
 
-    def train(self, runs: Mapping[int, Callable[[Engine], object]], most_epochs: int | None = None) -> None:
+    def train(self, run: Callable[[str, Engine], object]) -> None:
         """Train members until each has ended, however it does.
 
         Args:
-            runs: By row; each is given the engine of its run.
-            most_epochs: After how many epochs a run may resume at most; after any number unless given.
+            run: Runs one, given its name and its engine.
 
         Raises:
             TooManyMembersError: They need more memory than the device has.
             regbench.training.interruption.Terminated: The process was told to end; each run is recorded as interrupted.
         """
-        recorded = {"members": self.rows, "members_stream": self._stream}
+        formed = self._formed
 
         def member(row: int, ask: Ask) -> object:
-            return runs[row](MemberEngine(ask, self._images, {**recorded, "member": row}, most_epochs))
+            identity = {MEMBERS: formed.rows, MEMBER: row, STREAM: formed.stream}
+            return run(formed.runs[row], MemberEngine(ask, self._images, identity, formed.most_epochs))
 
-        with terminable(), lightning_as_a_library(), Turns({row: partial(member, row) for row in runs}) as turns:
+        members = {row: partial(member, row) for row in formed.runs}
+        with terminable(), lightning_as_a_library(), Turns(members) as turns:
             try:
                 while asked := turns.asked:
                     self._respond(turns, asked)
@@ -72,16 +74,21 @@ class Group:
 
     def _respond(self, turns: Turns, asked: Mapping[int, Any]) -> None:
         """Answer one kind of question; whoever waits for predictions waits for the end, when all are predicted."""
-        for kind, respond in ((Steps, self._take_steps), (Scores, self._score), (Predictions, self._predict)):
+        responses: list[tuple[type, Callable[[Any], Mapping[int, Any]]]] = [
+            (Steps, self._take_steps),
+            (Scores, self._score),
+            (Predictions, self._predict),
+        ]
+        for kind, respond in responses:
             if of_kind := {row: each for row, each in asked.items() if isinstance(each, kind)}:
-                _answer(turns, list(of_kind), partial(respond, of_kind))  # type: ignore[operator]  # of the same kind
+                _answer(turns, list(of_kind), partial(respond, of_kind))
                 return
 
     def _take_steps(self, asked: Mapping[int, Steps]) -> dict[int, None]:
         program = self._program = self._program or self._stacked(asked)
         if any(each.begins for each in asked.values()):
-            epochs = [f"{row}:{each.epoch}" for row, each in sorted(asked.items())]
-            torch.manual_seed(stream_seed(0, self._stream, *epochs))
+            epochs = sorted({each.epoch for each in asked.values()})  # one, as they go in step
+            torch.manual_seed(stream_seed(0, self._formed.stream, *epochs))
         everyone = self._each_row(asked)
         if len({each.sizes for each in everyone}) > 1:
             raise ValueError("dataset.batch_size: expected the same batches for all members")
@@ -119,15 +126,13 @@ class Group:
         if update is None:
             raise ValueError(f"optimizer: {type(first.optimizer).__name__} cannot update many networks at once")
         members = {row: Member(each.net, each.optimizer) for row, each in asked.items()}
-        stack = Stack(members, self.rows, update, self._images.device)
-        return Program(
-            first.net, first.regularizer, stack, update, self._images, self._classes, compile=self._compile
-        )
+        stack = Stack(members, self._formed.rows, update, self._images.device)
+        return Program(first.net, first.regularizer, stack, update, self._images, self._classes, compile=self._compile)
 
     def _each_row(self, asked: Mapping[int, _Question]) -> list[_Question]:
         """Return what each row is asked to do: those of no member do as the first one does."""
         first = asked[min(asked)]
-        return [asked.get(row, first) for row in range(self.rows)]
+        return [asked.get(row, first) for row in range(self._formed.rows)]
 
 
 def _answer(turns: Turns, rows: Sequence[int], respond: Callable[[], Mapping[int, Any]]) -> None:

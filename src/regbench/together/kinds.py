@@ -47,7 +47,7 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
 
 def _shape_of(techniques: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return techniques without their names and without the strengths in which members may differ."""
-    kept = []
+    kept: list[Mapping[str, Any]] = []
     for _, node in sorted(techniques.items()):
         target = node.get("_target_")
         if target == _DECAY or (target == _DROPOUT and node.get("p") == 0):

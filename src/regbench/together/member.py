@@ -19,8 +19,8 @@ from regbench.together.updates import rates_of
 from regbench.training.classifier import Classifier
 from regbench.training.steps import schedules
 
-# Of the member's own trainer, which trains nothing itself. Lightning asks for validation batches; the scores are those of
-# the program, so one for each split is enough.
+# Of the member's own trainer, which trains nothing itself. Lightning asks for validation batches; the scores are those
+# of the program, so one for each split is enough.
 _OPTIONS = {"accelerator": "cpu", "limit_val_batches": 1}
 
 
@@ -32,15 +32,16 @@ class MemberEngine(Engine):
     Args:
         ask: Asks the program.
         images: The data set's.
-        recorded: What provenance says of the program.
-        most_epochs: After how many epochs it may resume at most; after any number unless given.
+        identity: What is recorded of the member.
+        most_epochs: After how many epochs it may resume at most; after any number if `None`.
     """
 
-    def __init__(self, ask: Ask, images: Images, recorded: Mapping[str, Any], most_epochs: int | None = None) -> None:
+    def __init__(self, ask: Ask, images: Images, identity: Mapping[str, Any], most_epochs: int | None) -> None:
         self._ask = ask
         self._images = images
-        self._recorded = recorded
-        self._most_epochs = most_epochs
+        self.identity = identity
+        self.device = images.device
+        self.most_epochs = most_epochs
 
     def build(self, config: Mapping[str, Any]) -> Parts:
         """Return the parts of the run; its data are there already."""
@@ -48,10 +49,6 @@ class MemberEngine(Engine):
         parts = build({**config, "trainer": trainer, "compile": False}, partial(MemberClassifier, self._ask))
         self._images.give_to(parts.data)
         return parts
-
-    def most_epochs(self) -> int | None:
-        """Return after how many epochs the run may resume at most."""
-        return self._most_epochs
 
     def predict(
         self, classifier: Classifier, data: ImageData, device: torch.device
@@ -61,10 +58,6 @@ class MemberEngine(Engine):
         places = tuple(places_of(data, name) for name in names)
         logits = self._ask(Predictions(classifier.net, places))
         return {name: (each, data.splits[name].labels) for name, each in zip(names, logits, strict=True)}
-
-    def provenance(self, device: torch.device) -> dict[str, Any]:
-        """Return what is recorded of where the numbers come from."""
-        return {"device": str(self._images.device), **self._recorded}
 
 
 class MemberClassifier(Classifier):
@@ -107,8 +100,8 @@ class MemberClassifier(Classifier):
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's scores, from what the program has computed."""
         data = self._data()
-        self._totals, self._logits = self._ask(Scores(tuple(places_of(data, name) for name in self.watched)))
-        self._logits = [[each] for each in self._logits]
+        self._totals, logits = self._ask(Scores(tuple(places_of(data, name) for name in self.watched)))
+        self._logits = [[each] for each in logits]
         self._labels = [[data.evaluation_batches(name).split.labels] for name in self.watched]
         super().on_validation_epoch_end()
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,12 +51,10 @@ class Program:
         self._images = images
         # Copied as one, since a technique may refer to layers of the network.
         layers, techniques = copy.deepcopy((net, regularizer))
-        self._objective = _Objective(_with_strengths(layers, stack.strengths), techniques).to(images.device).train()
-        self._regularizer = techniques
-        self._losses = vmap(self._loss, randomness="different")
+        layers = _with_strengths(layers, stack.strengths).to(images.device).train()
+        self._change, self._loss = vectorized(layers, techniques)
         if compile:
-            self._losses = torch.compile(self._losses, dynamic=False)
-        self._changed = vmap(self._change, randomness="different")
+            self._loss = torch.compile(self._loss, dynamic=False)
         self._one_hot = torch.eye(classes, dtype=stack.weights.dtype, device=images.device)
         self._totals = torch.zeros(len(stack.weights), 3, dtype=torch.float64, device=images.device)
         self._repeated: dict[int, Repeated] = {}
@@ -90,21 +89,33 @@ class Program:
         images = self._images.images_on_device.index_select(0, places.flatten()).unflatten(0, places.shape)
         labels = self._images.labels_on_device.index_select(0, places.flatten())
         targets = self._one_hot.index_select(0, labels).unflatten(0, places.shape)
-        images, targets = self._changed(images, targets)
-        losses, totals = self._losses(stack.parameters, {**stack.buffers, **stack.strengths}, images, targets)
+        images, targets = self._change(images, targets)
+        losses, totals = self._loss(stack.parameters, {**stack.buffers, **stack.strengths}, images, targets)
         gradients = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
         with torch.no_grad():
             torch._foreach_copy_(stack.gradient_views, list(gradients))
             self._update.apply(stack.weights, stack.gradients, stack.state, rates, stack.decay)
             self._totals += totals
 
-    def _change(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return self._regularizer.on_batch(images, targets)
 
-    def _loss(self, weights: _Weights, buffers: _Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        named = {f"net.{name}": value for name, value in {**weights, **buffers}.items()}
-        result: tuple[Tensor, Tensor] = functional_call(self._objective, named, (images, targets))
+def vectorized(net: nn.Module, regularizer: Regularizer) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return two functions over members: what their batches become, and their losses and totals.
+
+    The first takes and returns images `(M, N, …)` and targets `(M, N, C)`. The second takes weights and other values by
+    name, `(M, …)` each, and what the first returns; it gives `(M,)` and `(M, 3)`, as `objective` does for one.
+
+    Args:
+        net: In training mode, on the device; its own weights are without effect.
+        regularizer: Of all members.
+    """
+    whole = _Objective(net, regularizer)
+
+    def loss(trained: _Weights, others: _Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        named = {f"net.{name}": value for name, value in {**trained, **others}.items()}
+        result: tuple[Tensor, Tensor] = functional_call(whole, named, (images, targets))
         return result
+
+    return vmap(regularizer.on_batch, randomness="different"), vmap(loss, randomness="different")
 
 
 def evaluate(net: nn.Module, weights: _Weights, images: Images, places: Sequence[Tensor]) -> Tensor:
@@ -117,7 +128,12 @@ def evaluate(net: nn.Module, weights: _Weights, images: Images, places: Sequence
         places: For each row, of its images, `(N,)`.
     """
     layers = copy.deepcopy(net).to(images.device).eval()
-    forward: Callable[..., Tensor] = vmap(lambda weights, images: functional_call(layers, weights, (images,)))
+
+    def logits(weights: _Weights, images: Tensor) -> Tensor:
+        found: Tensor = functional_call(layers, dict(weights), (images,))
+        return found
+
+    forward = vmap(logits)
     found = []
     with torch.inference_mode():
         for batch in torch.stack(list(places)).to(images.device).split(EVALUATION_BATCH, dim=1):

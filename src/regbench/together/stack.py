@@ -44,7 +44,8 @@ class Stack:
         self.length = begins[-1]
         self.shapes = {name: value.shape for name, value in trained.items()}
         self._places = {
-            name: slice(begin, begin + value.numel()) for (name, value), begin in zip(trained.items(), begins)  # noqa: B905 (begins holds the end too)
+            name: slice(begin, begin + value.numel())
+            for (name, value), begin in zip(trained.items(), begins)  # noqa: B905 (begins holds the end too)
         }
         kind = next(iter(trained.values())).dtype
         self._weights = torch.zeros(rows, self.length, dtype=kind)
@@ -54,12 +55,14 @@ class Stack:
         self._buffers = {
             name: torch.stack([value.detach()] * rows) for name, value in _kept(first).items() if name not in trained
         }
-        decay = torch.zeros_like(self._weights)
-        strengths = {name: torch.zeros(rows) for name in strengths_of(first)}
+        decay = torch.zeros(rows, self.length, dtype=torch.float64)
+        strengths = {name: torch.zeros(rows, dtype=torch.float64) for name in strengths_of(first)}
         for row in range(rows):
             member = members.get(row, members[min(members)])
             self._take_in(row, member, update, is_here=row in members)
-            places = {value: self._places[name] for name, value in member.net.named_parameters() if name in trained}
+            places: dict[Tensor, slice] = {
+                value: self._places[name] for name, value in member.net.named_parameters() if name in trained
+            }
             decay[row] = decay_of(member.optimizer, places, self.length)
             for name, strength in strengths_of(member.net).items():
                 strengths[name][row] = strength
@@ -68,13 +71,9 @@ class Stack:
         self.gradients = torch.zeros_like(self.weights)
         self.state = {name: value.to(device) for name, value in self._state.items()}
         self.buffers = {name: value.to(device) for name, value in self._buffers.items()}
-        self.decay = decay.to(device) if decay.any() else None
-        self.strengths = {
-            name: value.to(device, kind) for name, value in strengths.items() if len(value.unique()) > 1
-        }
-        self.parameters = {
-            name: self._view(self.weights, name).detach().requires_grad_() for name in self.shapes
-        }
+        self.decay = decay.to(device, kind) if decay.any() else None
+        self.strengths = {name: value.to(device, kind) for name, value in strengths.items() if len(value.unique()) > 1}
+        self.parameters = {name: self._view(self.weights, name).detach().requires_grad_() for name in self.shapes}
         self.gradient_views = [self._view(self.gradients, name) for name in self.shapes]
 
     def show(self) -> None:

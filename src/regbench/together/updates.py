@@ -131,7 +131,7 @@ def decay_of(optimizer: Optimizer, sizes: Mapping[Tensor, slice], length: int) -
         sizes: Where each parameter lies in the member's row.
         length: Of the row.
     """
-    decay = torch.zeros(length)
+    decay = torch.zeros(length, dtype=torch.float64)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             decay[sizes[parameter]] = group["weight_decay"]

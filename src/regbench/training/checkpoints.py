@@ -51,15 +51,22 @@ class Checkpoints(Checkpoint):
         monitor: `val/acc` or `val/loss`; `None` without validation, when the last epoch is the chosen one.
         identity: What `run_identity` gives.
         elapsed: Gives the run's seconds so far, over all calls.
+        engine: What is to be known of who computes, when the run resumes.
     """
 
     def __init__(
-        self, folder: Path, monitor: str | None, identity: Mapping[str, Any], elapsed: Callable[[], float]
+        self,
+        folder: Path,
+        monitor: str | None,
+        identity: Mapping[str, Any],
+        elapsed: Callable[[], float],
+        engine: Mapping[str, Any],
     ) -> None:
         self.folder = folder
         self.monitor = monitor
         self.identity = dict(identity)
         self.elapsed = elapsed
+        self.engine = dict(engine)
         self.best_score: float | None = None
         self.best_epoch: int | None = None
         self._stopped = False
@@ -104,6 +111,7 @@ class Checkpoints(Checkpoint):
             "best_epoch": self.best_epoch,
             "seconds": self.elapsed(),
             "stopped": trainer.should_stop,
+            "engine": self.engine,
         }
 
     def on_load_checkpoint(

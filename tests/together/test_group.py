@@ -1,0 +1,209 @@
+"""Runs trained together leave what runs alone leave, whatever becomes of the others."""
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from regbench.regularizers import Regularizer
+from regbench.runs.engine import Engine
+from regbench.runs.loading import load_run
+from regbench.runs.parts import build
+from regbench.runs.run import run
+from regbench.storage.results import read_results
+from regbench.together.forming import Formed, form_groups
+from regbench.together.group import Group, TooManyMembersError
+from regbench.together.images import Images
+from regbench.together.program import Program
+from regbench.together.turns import Turns
+from regbench.training.interruption import Terminated
+from tests.bits import final_bits
+
+Composed = Callable[..., dict[str, Any]]
+SMALL = ("model=mlp_small", "trainer.max_epochs=3")
+
+
+def killed_after(answers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a signal end the process once so many of the members' questions are answered."""
+    answer, count = Turns.answer, itertools.count(1)
+
+    def answer_or_end(turns: Turns, number: int, value: Any) -> None:
+        answer(turns, number, value)
+        if next(count) == answers:
+            raise Terminated
+
+    monkeypatch.setattr(Turns, "answer", answer_or_end)
+
+
+def train_together(folder: Path, configs: dict[str, dict[str, Any]], formed: Formed | None = None) -> None:
+    """Train runs together; errors of one are recorded in its folder, as a worker has it."""
+    formed = formed or Formed(len(configs), dict(enumerate(configs)), "stream")
+    first = configs[next(iter(formed.runs.values()))]
+    parts = build({**first, "compile": False})
+    images = Images(parts.data, torch.device("cpu"))
+
+    def take(name: str, engine: Engine) -> None:
+        try:
+            run(folder / name, configs[name], engine=engine)
+        except Exception:
+            return
+
+    Group(formed, images, len(parts.data.classes), compile=first["compile"]).train(take)
+
+
+def bits(folder: Path, names: Any) -> dict[str, dict[str, bytes]]:
+    return {name: final_bits(folder / name) for name in names}
+
+
+def test_a_member_leaves_the_folder_of_a_run_alone(composed: Composed, tmp_path: Path) -> None:
+    configs = {
+        f"seed{seed}": composed(*SMALL, "regularizer=batchnorm", "optimizer=sgd", f"seed={seed}") for seed in range(3)
+    }
+    train_together(tmp_path / "together", configs)
+    for name, config in configs.items():
+        together, alone = tmp_path / "together" / name, tmp_path / "alone" / name
+        results = run(alone, config)
+        ours = read_results(together)
+        assert ours is not None
+        assert (ours.status, ours.setting, ours.best_epoch) == ("finished", "batchnorm", results.best_epoch)
+        for metric, value in results.metrics.items():
+            assert ours.metrics[metric] == pytest.approx(value, abs=1e-4)
+        assert ours.provenance["members"] == 3
+        assert "members" not in results.provenance
+        files = [
+            {path.name for path in folder.rglob("*") if "tfevents" not in path.name} for folder in (together, alone)
+        ]
+        assert files[0] == files[1]
+        weights = [torch.load(each / "checkpoints/weights.pt", weights_only=True) for each in (together, alone)]
+        assert weights[0].keys() == weights[1].keys()
+        assert all(value.untyped_storage().nbytes() == value.nbytes for value in weights[0].values())
+        assert load_run(together).results.metrics == ours.metrics
+
+
+def test_a_members_checkpoint_goes_on_alone(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = {f"seed{seed}": composed(*SMALL, "optimizer=sgd", f"seed={seed}") for seed in range(2)}
+    killed_after(8, monkeypatch)
+    with pytest.raises(Terminated):
+        train_together(tmp_path, configs)
+    resumed = run(tmp_path / "seed1", configs["seed1"])
+    assert resumed.provenance["resumed_after"] == 2
+    alone = run(tmp_path / "alone", configs["seed1"])
+    assert resumed.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("answers", "most_epochs"), [(2, None), (8, 1), (10, 1), (11, 1), (12, 2)])
+def test_members_that_were_killed_end_in_the_same_bits(
+    answers: int, most_epochs: int | None, composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of three asks twice an epoch; after 10 and 11 answers, one or two are an epoch ahead."""
+    regularizer = "regularizer=[augmentation,batchnorm,dropout,mixup]"
+    configs = {f"seed{seed}": composed(*SMALL, regularizer, f"seed={seed}") for seed in range(3)}
+    train_together(tmp_path / "whole", configs)
+    with monkeypatch.context() as patch:
+        killed_after(answers, patch)
+        with pytest.raises(Terminated):
+            train_together(tmp_path / "killed", configs)
+    states = [read_results(tmp_path / "killed" / name) for name in configs]
+    assert [each.status for each in states if each] == ["interrupted"] * 3
+    (formed,) = form_groups(tmp_path / "killed", configs, members=40)
+    assert (formed.rows, formed.runs, formed.most_epochs) == (3, dict(enumerate(configs)), most_epochs)
+    stream = replace(formed, stream="stream")  # before the first checkpoint it is the group's own
+    train_together(tmp_path / "killed", configs, formed if most_epochs else stream)
+    assert bits(tmp_path / "killed", configs) == bits(tmp_path / "whole", configs)
+
+
+def test_those_that_finished_before_change_nothing_for_the_others(composed: Composed, tmp_path: Path) -> None:
+    configs = {f"seed{seed}": composed(*SMALL, "regularizer=dropout", f"seed={seed}") for seed in range(3)}
+    train_together(tmp_path / "whole", configs)
+    formed = Formed(3, {0: "seed0", 2: "seed2"}, "stream")
+    train_together(tmp_path / "two", configs, formed)
+    assert bits(tmp_path / "two", ["seed0", "seed2"]) == bits(tmp_path / "whole", ["seed0", "seed2"])
+
+
+def test_a_member_that_diverges_harms_no_other(composed: Composed, tmp_path: Path) -> None:
+    configs = {f"seed{seed}": composed(*SMALL, "optimizer=sgd", f"seed={seed}") for seed in range(3)}
+    train_together(tmp_path / "whole", configs)
+    wild = {**configs, "seed1": composed(*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "seed=1")}
+    train_together(tmp_path / "wild", wild)
+    results = json.loads((tmp_path / "wild/seed1/results.json").read_text())
+    assert results["status"] == "diverged"
+    assert bits(tmp_path / "wild", ["seed0", "seed2"]) == bits(tmp_path / "whole", ["seed0", "seed2"])
+
+
+def test_each_member_stops_early_by_itself(composed: Composed, tmp_path: Path) -> None:
+    chosen = ("model=mlp_small", "trainer.max_epochs=12", "optimizer.lr=0.02", "callbacks=early_stopping")
+    configs = {
+        f"seed{seed}": composed(*chosen, "callbacks.early_stopping.patience=1", f"seed={seed}") for seed in range(3)
+    }
+    train_together(tmp_path / "together", configs)
+    alone = {name: run(tmp_path / "alone" / name, config) for name, config in configs.items()}
+    together = {name: read_results(tmp_path / "together" / name) for name in configs}
+    epochs = {name: each.epochs_trained for name, each in together.items() if each}
+    assert epochs == {name: each.epochs_trained for name, each in alone.items()}
+    assert len(set(epochs.values())) > 1
+
+
+class Failing(Regularizer):
+    """Fails where it is vectorized."""
+
+    def penalty(self, net: torch.nn.Module) -> Tensor | float:
+        raise RuntimeError("no penalty today")
+
+
+def test_what_the_program_cannot_do_is_recorded_for_each_member(composed: Composed, tmp_path: Path) -> None:
+    failing = {"failing": {"_target_": f"{__name__}.Failing"}}
+    configs = {f"seed{seed}": {**composed(*SMALL, f"seed={seed}"), "regularizer": failing} for seed in range(2)}
+    train_together(tmp_path, configs)
+    for name in configs:
+        results = json.loads((tmp_path / name / "results.json").read_text())
+        assert (results["status"], "no penalty today" in results["error"]) == ("failed", True)
+
+
+def test_too_many_members_for_the_memory_leave_their_runs_unfinished(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Program, "take_steps", fill_up)
+    configs = {f"seed{seed}": composed(*SMALL, f"seed={seed}") for seed in range(2)}
+    with pytest.raises(TooManyMembersError, match="no memory for so many members"):
+        train_together(tmp_path, configs)
+    assert [json.loads((tmp_path / name / "results.json").read_text())["status"] for name in configs] == [
+        "interrupted",
+        "interrupted",
+    ]
+
+
+def test_ctrl_c_is_recorded_for_each_member(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Program, "take_steps", press)
+    configs = {f"seed{seed}": composed(*SMALL, f"seed={seed}") for seed in range(2)}
+    with pytest.raises(KeyboardInterrupt):
+        train_together(tmp_path, configs)
+    errors = [json.loads((tmp_path / name / "results.json").read_text())["error"] for name in configs]
+    assert errors == ["stopped by Ctrl-C"] * 2
+
+
+def test_a_compiled_program_gives_the_same_numbers(composed: Composed, tmp_path: Path) -> None:
+    chosen = ("model=mlp_small", "regularizer=[batchnorm,l1]", "optimizer=sgd")
+    for compiled in ("true", "false"):
+        configs = {f"seed{seed}": composed(*chosen, f"compile={compiled}", f"seed={seed}") for seed in range(2)}
+        train_together(tmp_path / compiled, configs)
+    for name in ("seed0", "seed1"):
+        ours, theirs = (read_results(tmp_path / compiled / name) for compiled in ("true", "false"))
+        assert ours is not None
+        assert theirs is not None
+        assert ours.metrics["train/loss"] == pytest.approx(theirs.metrics["train/loss"], rel=1e-4)
