@@ -1,6 +1,6 @@
 # RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-engines test-fast lint bench lock methods simulations known-code clean
+.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-engines test-fast lint bench bench-gpu lock methods simulations known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -81,6 +81,9 @@ lint: $(STAMP) ## check style, types and which package imports which
 
 bench: $(STAMP) ## compare the speed with hand-written loops: make bench ARGS='--threads 1'
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-gpu: $(STAMP) ## measure many seeds at once on a GPU: make bench-gpu ARGS='--members 1,10,40'
+	$(BIN)/python -m benchmarks.together $(ARGS)
 
 lock: $(STAMP) ## update requirements.lock to the newest compatible versions
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
