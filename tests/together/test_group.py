@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from regbench.regularizers import Regularizer
@@ -207,3 +209,27 @@ def test_a_compiled_program_gives_the_same_numbers(composed: Composed, tmp_path:
         assert ours is not None
         assert theirs is not None
         assert ours.metrics["train/loss"] == pytest.approx(theirs.metrics["train/loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [["regularizer=batchnorm"], ["regularizer=dropout", "regularizer.dropout.p=0.1", "dataset.batch_size=5"]],
+    ids=["batchnorm", "dropout"],
+)
+def test_over_forty_seeds_accuracies_are_those_of_runs_alone(
+    overrides: list[str], composed: Composed, tmp_path: Path
+) -> None:
+    """Their 95 % interval holds 0 and lies within ±0.3 points; dropout's masks are others together."""
+    chosen = ("model=mlp_small", "dataset.train_size=null", "trainer.max_epochs=2", *overrides)
+    configs = {f"seed{seed}": composed(*chosen, f"seed={seed}") for seed in range(40)}
+    train_together(tmp_path / "together", configs)
+    differences = []
+    for name, config in configs.items():
+        ours = read_results(tmp_path / "together" / name)
+        assert ours is not None
+        alone = run(tmp_path / "alone" / name, config)
+        differences += [100 * ((ours.metrics["train/acc"] or 0) - (alone.metrics["train/acc"] or 0))]
+    mean, half = np.mean(differences), stats.t.ppf(0.975, 39) * stats.sem(differences)
+    assert abs(mean) <= half
+    assert abs(mean) + half < 0.3
