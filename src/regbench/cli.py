@@ -181,7 +181,7 @@ def summary(
     with _one_line_errors():
         config = compose(overrides or [])
         built = build({**config, "compile": False})
-        layers = summarize(built.classifier.net, built.data.image_size)
+        layers = summarize(built.classifier.net, built.data.image_size, built.data.channels)
     print_summary(layers)
 
 
@@ -192,7 +192,7 @@ def predict(
     dark_on_light: Annotated[
         bool | None,
         typer.Option(
-            "--dark-on-light/--light-on-dark", help="how the images are drawn; detected for each unless given"
+            "--dark-on-light/--light-on-dark", help="how grey images are drawn; unless given, detected for each"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print all probabilities as JSON")] = False,
@@ -204,15 +204,18 @@ def predict(
 
     with _one_line_errors():
         trained = load_run(run, trust or ())
+    data = trained.data
+    if dark_on_light is None and not data.light_on_dark:
+        dark_on_light = False
     answers: list[dict[str, Any]] = []
     for path in images:
         try:
-            found = predict_image(trained.net.eval(), path, trained.data.image_size, dark_on_light)
+            found = predict_image(trained.net.eval(), path, data.image_size, dark_on_light, data.channels)
         except ValueError as error:
             typer.echo(f"error: {error}", err=True)
             answers.append({"image": str(path), "error": str(error)})
             continue
-        named = dict(zip(trained.data.classes, found.probabilities.tolist(), strict=True))
+        named = dict(zip(data.classes, found.probabilities.tolist(), strict=True))
         ranked = sorted(named.items(), key=lambda item: -item[1])
         answers.append(
             {"image": str(path), "class": ranked[0][0], "dark_on_light": found.dark_on_light, "probabilities": named}

@@ -24,7 +24,10 @@ ARCHIVES_VARIABLE = "DATA_DIR"
 
 
 class Arrays(NamedTuple):
-    """A decoded data set: images `(N, H, W)` as bytes, labels `(N,)` as 64-bit integers, official split."""
+    """A decoded data set: images as bytes, labels `(N,)` as 64-bit integers, official split.
+
+    Images are `(N, C, H, W)`, or `(N, H, W)` where there is one channel.
+    """
 
     train_images: Tensor
     train_labels: Tensor
