@@ -21,7 +21,7 @@ _MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that a setting gets wrong: pixels `(H, W)` or `(H, W, C)`, class, answer, how sure the answer was."""
+    """A test image that a setting gets wrong: pixels `(H, W)` or `(H, W, C)`, class, answer, confidence."""
 
     image: Array
     target: int
