@@ -100,7 +100,7 @@ def test_a_run_is_compiled_only_when_its_steps_pay_for_it() -> None:
     ("overrides", "message"),
     [
         (["regularizer=dropuot"], r"^regularizer: expected one of .*batchnorm, .*dropout,.* received 'dropuot'$"),
-        (["dataset=cifar"], r"^dataset: expected one of digits, fashion_mnist, mnist; received 'cifar'$"),
+        (["dataset=cifar"], r"^dataset: expected one of cifar10, cifar100, digits, .*, svhn; received 'cifar'$"),
         (["trainer.max_epoch=1"], r"^trainer\.max_epoch: no such key \(did you mean max_epochs\?\); expected one of"),
         (
             ["regularizer=dropout", "regularizer.dropout.q=1"],
