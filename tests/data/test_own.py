@@ -321,3 +321,20 @@ def test_an_npz_file_of_ones_own_names_serves_without_a_copy(tmp_path: Path) -> 
         Npz("a.npz", {**names, "test_labels": "e"}).read(tmp_path)  # type: ignore[arg-type]  # validated
     with pytest.raises(FileNotFoundError, match=r"b\.npz: no such file"):
         Npz("b.npz").read(tmp_path)  # type: ignore[arg-type]  # validated
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_yaml_goes_to_the_checkout_or_beside_an_installed_package(
+    installed: bool, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import regbench
+
+    place = Path(regbench.__file__).parent / "configs" if installed else tmp_path / "checkout/configs"
+    monkeypatch.setattr("regbench.config.composing.CONFIGS", place)
+    write_folder(tmp_path / "photos")
+    ended = command("regbench", "new-dataset", "photos")
+    assert ended.status == 0, ended.err
+    assert (Path("configs") if installed else place).joinpath("dataset/photos.yaml").is_file()
+    following = "--config-dir configs dataset=photos" if installed else "dataset=photos"
+    assert ended.out.endswith(f"Next: regbench train {following}\n")
+    assert not (Path(regbench.__file__).parent / "configs").exists()
