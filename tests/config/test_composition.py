@@ -94,6 +94,10 @@ def test_a_run_is_compiled_only_when_its_steps_pay_for_it() -> None:
     assert compose(["trainer.max_epochs=1"])["compile"] is False
     assert compose(["trainer.max_epochs=60", "dataset.train_size=1000"])["compile"] is False
     assert compose(["trainer.max_epochs=60", "compile=false"])["compile"] is False
+    resnet = ["trainer.max_epochs=60", "model=resnet20"]
+    assert compose(resnet)["compile"] is False
+    assert compose([*resnet, "compile=true"])["compile"] is True
+    assert compose([*resnet, "trainer.accelerator=gpu"])["compile"] is True
 
 
 @pytest.mark.parametrize(
