@@ -51,7 +51,8 @@ def invalid_values(schema: dict[str, Any]) -> list[Any]:
     """Return values that a schema excludes: the nearest beyond each bound, other types, no numbers, unknown words."""
     if "anyOf" in schema:
         members = [each for each in schema["anyOf"] if each != {"type": "null"}]
-        return [value for each in members for value in invalid_values(each) if value is not None]
+        found = [value for each in members for value in invalid_values(each) if value is not None]
+        return [value for value in found if not any(_takes(each, value) for each in members)]
     match schema.get("type"):
         case "number" | "integer":
             return [*_beyond_bounds(schema), math.nan, math.inf, -math.inf, True, False, "word", None, [1]]
@@ -64,6 +65,14 @@ def invalid_values(schema: dict[str, Any]) -> list[Any]:
             return ["no such word", 5, None]
         case _:
             return ["no such word", 5]
+
+
+def _takes(schema: dict[str, Any], value: Any) -> bool:
+    """Tell whether a number or a list of numbers fits a schema of either: what one excludes another may take."""
+    if schema.get("type") == "array":
+        return isinstance(value, list) and value != [] and all(_takes(schema["items"], each) for each in value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return schema.get("type") == "number" and is_number and math.isfinite(value) and value not in _beyond_bounds(schema)
 
 
 def _beyond_bounds(schema: dict[str, Any]) -> list[float]:

@@ -14,7 +14,8 @@ from regbench.runs.evaluation import differences
 from regbench.runs.run import run
 from regbench.storage.schema import METRICS
 
-MODELS = {"lenet5": 61_706, "lenet5_relu": 61_706, "lenet5_compact": 44_426, "mlp": 61_450, "mlp_small": 15_910}
+MODELS = {"lenet5": 61_706, "lenet5_relu": 61_706, "lenet5_compact": 44_426, "mlp": 61_450, "mlp_small": 15_910,
+          "resnet20": 268_746}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,11 @@ from regbench.models import LeNet5, WholeMapConv2d, initialize
 from regbench.runs.parts import build
 from regbench.runs.summary import summarize
 
-COUNTS = {"lenet5": 61_706, "lenet5_relu": 61_706, "lenet5_compact": 44_426, "mlp": 61_450, "mlp_small": 15_910}
+COUNTS = {"lenet5": 61_706, "lenet5_relu": 61_706, "lenet5_compact": 44_426, "mlp": 61_450, "mlp_small": 15_910,
+          "resnet20": 268_746}  # fmt: skip
 # γ and β: twice the features of all hidden layers, 6 + 16 + 120 + 84 in LeNet-5.
-ADDED_BY_BATCH_NORM = {"lenet5": 452, "lenet5_relu": 452, "lenet5_compact": 452, "mlp": 2 * 6 * 48, "mlp_small": 40}
+ADDED_BY_BATCH_NORM = {"lenet5": 452, "lenet5_relu": 452, "lenet5_compact": 452, "mlp": 2 * 6 * 48, "mlp_small": 40,
+                       "resnet20": 1_376}  # fmt: skip
 LENET5_SHAPES = {
     "lenet5": [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120,), (84,), (10,)],
     "lenet5_relu": [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120,), (84,), (10,)],

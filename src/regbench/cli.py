@@ -181,8 +181,49 @@ def summary(
     with _one_line_errors():
         config = compose(overrides or [])
         built = build({**config, "compile": False})
-        layers = summarize(built.classifier.net, built.data.image_size)
+        layers = summarize(built.classifier.net, built.data.image_size, built.data.channels)
     print_summary(layers)
+
+
+@app.command()
+def new_dataset(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="images by class, with or without train/ and test/ above the classes; IDX files; or an .npz file",
+            metavar="PATH",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="the set's name; the path's own unless given")] = None,
+    test_share: Annotated[float, typer.Option(help="share of the images for a test set, where there is none")] = 0.2,
+    side: Annotated[
+        int | None, typer.Option(help="fit images to squares of this side in pixels, the rest black", min=4, max=1024)
+    ] = None,
+    grey: Annotated[bool, typer.Option("--grey", help="turn colour into grey levels")] = False,
+    root: Annotated[Path, typer.Option(help="where data are kept", metavar="FOLDER")] = Path("data"),
+    configs: Annotated[
+        Path | None, typer.Option(help="the folder of configurations; the checkout's unless given", metavar="FOLDER")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="replace files of this name that are there")] = False,
+) -> None:
+    """Make images of your own a data set: writes them to one file, and the YAML that describes them.
+
+    The YAML has the class names, the sizes, mean and deviation of the training images, and a hash of all images, by
+    which changed images are never taken for those of finished runs.
+    """
+    from regbench.config.composing import CONFIGS
+    from regbench.data.describing import write_dataset
+
+    checkout = Path(__file__).parent not in CONFIGS.parents
+    target = configs or (CONFIGS if checkout else Path("configs"))
+    with _one_line_errors():
+        new = write_dataset(
+            path, name, root, target, test_share=test_share, side=side, grey=grey, replace=replace
+        )  # fmt: skip
+    for line in (*new.lines, new.images, new.description):
+        typer.echo(line)
+    added = "" if target == CONFIGS else f" --config-dir {shlex.quote(str(target))}"
+    typer.echo(f"Next: regbench train{added} dataset={new.description.stem}")
 
 
 @app.command()
@@ -192,7 +233,7 @@ def predict(
     dark_on_light: Annotated[
         bool | None,
         typer.Option(
-            "--dark-on-light/--light-on-dark", help="how the images are drawn; detected for each unless given"
+            "--dark-on-light/--light-on-dark", help="how grey images are drawn; unless given, detected for each"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print all probabilities as JSON")] = False,
@@ -204,15 +245,18 @@ def predict(
 
     with _one_line_errors():
         trained = load_run(run, trust or ())
+    data = trained.data
+    if dark_on_light is None and not data.light_on_dark:
+        dark_on_light = False
     answers: list[dict[str, Any]] = []
     for path in images:
         try:
-            found = predict_image(trained.net.eval(), path, trained.data.image_size, dark_on_light)
+            found = predict_image(trained.net.eval(), path, data.image_size, dark_on_light, data.channels)
         except ValueError as error:
             typer.echo(f"error: {error}", err=True)
             answers.append({"image": str(path), "error": str(error)})
             continue
-        named = dict(zip(trained.data.classes, found.probabilities.tolist(), strict=True))
+        named = dict(zip(data.classes, found.probabilities.tolist(), strict=True))
         ranked = sorted(named.items(), key=lambda item: -item[1])
         answers.append(
             {"image": str(path), "class": ranked[0][0], "dark_on_light": found.dark_on_light, "probabilities": named}

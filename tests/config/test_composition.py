@@ -94,13 +94,17 @@ def test_a_run_is_compiled_only_when_its_steps_pay_for_it() -> None:
     assert compose(["trainer.max_epochs=1"])["compile"] is False
     assert compose(["trainer.max_epochs=60", "dataset.train_size=1000"])["compile"] is False
     assert compose(["trainer.max_epochs=60", "compile=false"])["compile"] is False
+    resnet = ["trainer.max_epochs=60", "model=resnet20"]
+    assert compose(resnet)["compile"] is False
+    assert compose([*resnet, "compile=true"])["compile"] is True
+    assert compose([*resnet, "trainer.accelerator=gpu"])["compile"] is True
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["regularizer=dropuot"], r"^regularizer: expected one of .*batchnorm, .*dropout,.* received 'dropuot'$"),
-        (["dataset=cifar"], r"^dataset: expected one of digits, fashion_mnist, mnist; received 'cifar'$"),
+        (["dataset=cifar"], r"^dataset: expected one of cifar10, cifar100, digits, .*, svhn; received 'cifar'$"),
         (["trainer.max_epoch=1"], r"^trainer\.max_epoch: no such key \(did you mean max_epochs\?\); expected one of"),
         (
             ["regularizer=dropout", "regularizer.dropout.q=1"],

@@ -43,5 +43,7 @@ def test_a_half_finished_download_is_never_used_and_is_refused_by_name(tmp_path:
     source = TorchvisionIDX("MNIST")
     with pytest.raises(FileNotFoundError, match="none could be downloaded"):
         source.read(tmp_path / "data")
-    with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte\.gz: damaged archive .* delete it and run again"):
+    with pytest.raises(
+        ValueError, match=r"t10k-images-idx3-ubyte\.gz: damaged, or no official archive .*; move it away and run again"
+    ):
         source.read(tmp_path / "data")

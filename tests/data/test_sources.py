@@ -79,7 +79,9 @@ def test_without_archives_and_network_one_error_says_which_files_and_where(
 def test_a_damaged_archive_is_refused_by_name(offered: Path, tmp_path: Path) -> None:
     archive = offered / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
     archive.write_bytes(archive.read_bytes()[:-3])
-    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz: damaged archive.*replace"):
+    with pytest.raises(
+        ValueError, match=r"train-labels-idx1-ubyte\.gz: damaged, or no official archive.*move it away, replace"
+    ):
         TorchvisionIDX("MNIST").read(tmp_path / "data")
 
 
@@ -91,7 +93,7 @@ def test_a_damaged_extracted_file_is_refused_by_name(name: str, offered: Path, t
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}: damaged \(SHA-256 .* delete it and run again"):
+    with pytest.raises(ValueError, match=rf"{name}: damaged \(SHA-256 .* move it away and run again"):
         source.read(tmp_path / "data")
     path.unlink()
     source.read(tmp_path / "data")

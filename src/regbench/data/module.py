@@ -20,8 +20,12 @@ PROBE_SIZE = 5_000
 EVALUATION_BATCH = 500
 
 
+PerChannel = Annotated[list[FiniteFloat], Field(min_length=1)]
+PositivePerChannel = Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1)]
+
+
 class Split(NamedTuple):
-    """Images `(N, 1, S, S)` in [0, 1] and labels `(N,)`."""
+    """Images `(N, C, S, S)` in [0, 1] and labels `(N,)`."""
 
     images: Tensor
     labels: Tensor
@@ -64,7 +68,7 @@ class Batches:
 
 
 class ImageData(pl.LightningDataModule):
-    """A grey-scale image set with train, validation and test splits, whole in memory.
+    """A set of square images with train, validation and test splits, whole in memory.
 
     The validation split is a stratified part of the official training set, drawn from a random stream of its own; the
     training split is a stratified, nested part of the rest: 1,000 images are among the 5,000, those among all.
@@ -73,8 +77,8 @@ class ImageData(pl.LightningDataModule):
         source: Where the arrays come from.
         name: The set's name in folders and tables.
         classes: Class names by label.
-        mean: Mean of the training pixels in [0, 1], for the network's normalization.
-        std: Their standard deviation.
+        mean: Mean of the training pixels in [0, 1], for the network's normalization; one number, or one a channel.
+        std: Their standard deviation, likewise.
         train_images: Images in the official training set, checked against what was read. Known beforehand, so that
             sizes can be refused and compilation be decided before anything is read.
         root: Folder in which archives are kept.
@@ -86,6 +90,9 @@ class ImageData(pl.LightningDataModule):
             for all settings of a seed.
         flip: Whether a mirrored image keeps its class; augmentation asks for it.
         margin: The smallest difference in test accuracy that matters on this set, a fraction; reports judge by it.
+        channels: C, 1 for grey images and 3 for colour.
+        light_on_dark: Whether its images are light on dark ground: then grey image files are inverted for its networks
+            where they are not.
         seed: With the epoch, it alone decides the order of the training batches.
         watched: Splits that are scored at each epoch's end, as `evaluation_batches` names them.
 
@@ -99,8 +106,8 @@ class ImageData(pl.LightningDataModule):
         source: Source,
         name: str,
         classes: Annotated[list[str], Field(min_length=1)],
-        mean: FiniteFloat,
-        std: Annotated[FiniteFloat, Field(gt=0)],
+        mean: FiniteFloat | PerChannel,
+        std: Annotated[FiniteFloat, Field(gt=0)] | PositivePerChannel,
         train_images: PositiveInt,
         root: Path,
         image_size: PositiveInt,
@@ -110,6 +117,8 @@ class ImageData(pl.LightningDataModule):
         split_seed: int | None = None,
         flip: bool = False,
         margin: Annotated[float, Field(gt=0, lt=1)] = 0.003,
+        channels: PositiveInt = 1,
+        light_on_dark: bool = True,
         seed: int = 0,
         watched: tuple[str, ...] = ("probe", "val"),
     ) -> None:
@@ -138,6 +147,8 @@ class ImageData(pl.LightningDataModule):
         self.split_seed = split_seed
         self.flip = flip
         self.margin = margin
+        self.channels = channels
+        self.light_on_dark = light_on_dark
         self.seed = seed
         self.watched = watched
         self.sha256: str | None = None
@@ -179,13 +190,25 @@ class ImageData(pl.LightningDataModule):
         """Compare what was read with what the configuration states.
 
         Raises:
-            ValueError: The set holds another number of training images, or more classes.
+            ValueError: It is another number of training images, images of another shape, or more classes.
         """
         if len(arrays.train_labels) != self.train_images:
             raise ValueError(
                 f"dataset.train_images: {self.name} holds {len(arrays.train_labels)} training images, "
                 f"its configuration says {self.train_images}"
             )
+        for images in (arrays.train_images, arrays.test_images):
+            channels, height, width = (images if images.ndim == 4 else images.unsqueeze(1)).shape[1:]
+            if height != width:
+                raise ValueError(
+                    f"dataset.source: expected square images, received {self.name} with images of {height} × {width}; "
+                    "regbench new-dataset makes them square"
+                )
+            if channels != self.channels:
+                raise ValueError(
+                    f"dataset.channels: {self.name} holds images of {channels} channels, its configuration says "
+                    f"{self.channels}"
+                )
         highest = int(max(arrays.train_labels.max(), arrays.test_labels.max()))
         if highest >= len(self.classes):
             raise ValueError(
@@ -244,11 +267,18 @@ class ImageData(pl.LightningDataModule):
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Turn bytes `(N, H, W)` into floats `(N, 1, size, size)` in [0, 1] (bilinear, antialiased where sizes differ)."""
-    result = torch.empty(len(images), 1, size, size)
+    """Turn bytes into floats `(N, C, size, size)` in [0, 1] (bilinear, antialiased where sizes differ).
+
+    Args:
+        images: `(N, C, H, W)`, or `(N, H, W)` of one channel.
+        size: The side in pixels.
+    """
+    if images.ndim == 3:
+        images = images.unsqueeze(1)
+    result = torch.empty(*images.shape[:2], size, size)
     # By parts, so that no second whole copy in floating point is held.
     for source, target in zip(images.split(4096), result.split(4096), strict=True):
-        floats = source.unsqueeze(1).float().div_(255)
+        floats = source.float().div_(255)
         if floats.shape[-2:] != (size, size):
             floats = F.interpolate(floats, size=(size, size), mode="bilinear", antialias=True)
         target.copy_(floats)

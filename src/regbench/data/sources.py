@@ -24,7 +24,10 @@ ARCHIVES_VARIABLE = "DATA_DIR"
 
 
 class Arrays(NamedTuple):
-    """A decoded data set: images `(N, H, W)` as bytes, labels `(N,)` as 64-bit integers, official split."""
+    """A decoded data set: images as bytes, labels `(N,)` as 64-bit integers, official split.
+
+    Images are `(N, C, H, W)`, or `(N, H, W)` where there is one channel.
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -98,7 +101,7 @@ class TorchvisionIDX(Source):
         arrays = Arrays(train.data, train.targets, test.data, test.targets)
         for part, images, labels in (("training", *arrays[:2]), ("test", *arrays[2:])):
             if len(images) != len(labels):
-                raise ValueError(f"{raw}: {len(images)} {part} images but {len(labels)} labels; delete the folder")
+                raise ValueError(f"{raw}: {len(images)} {part} images but {len(labels)} labels; move the folder away")
         return arrays
 
     def _extract(self, root: Path, raw: Path) -> None:
@@ -108,28 +111,19 @@ class TorchvisionIDX(Source):
         for name, md5 in self.archives.items():
             if offline is not None and not (raw / name).exists():
                 replace_file(raw / name, functools.partial(shutil.copyfile, offline / name))
-            if (raw / name).exists() and _hash(raw / name, "md5") != md5:
+            if (raw / name).exists() and file_hash(raw / name, "md5") != md5:
                 origin = offline / name if offline is not None else raw / name
-                raise ValueError(
-                    f"{raw / name}: damaged archive (its MD5 is not {md5}); delete it"
-                    + (f", replace {origin}" if offline is not None else "")
-                    + " and run again"
-                )
+                raise ValueError(damaged_archive(raw / name, origin, md5))
         try:
             # torchvision reports each mirror that it tries on standard output; our one message says what to do.
             with contextlib.redirect_stdout(io.StringIO()):
                 self.dataset(root, download=True)
         except (RuntimeError, URLError, EOFError) as error:
             raise FileNotFoundError(
-                f"{self.dataset.__name__}: no archive found{self._where()} and none could be downloaded; put "
+                f"{self.dataset.__name__}: no archive found{where_archives_are()} and none could be downloaded; put "
                 f"{', '.join(self.archives)} into {raw} or set {ARCHIVES_VARIABLE} to a folder that holds "
                 f"{self.dataset.__name__}/raw/ with them (dataset=digits needs no files)"
             ) from error
-
-    def _where(self) -> str:
-        """Say where offline archives were looked for, since the folder's name may be mistyped."""
-        named = os.environ.get(ARCHIVES_VARIABLE)
-        return f" in {ARCHIVES_VARIABLE}={named}{'' if Path(named).is_dir() else ' (no such folder)'}" if named else ""
 
     def _find_archives(self) -> Path | None:
         """Return the folder of offline archives, if `DATA_DIR` names one that holds them all."""
@@ -141,12 +135,27 @@ class TorchvisionIDX(Source):
 
     def _verify(self, raw: Path) -> None:
         for name, expected in (self.sha256 or {}).items():
-            received = _hash(raw / name, "sha256")
+            received = file_hash(raw / name, "sha256")
             if received != expected:
                 raise ValueError(
                     f"{raw / name}: damaged (SHA-256 {received[:12]}…, expected {expected[:12]}…); "
-                    "delete it and run again"
+                    "move it away and run again"
                 )
+
+
+def where_archives_are() -> str:
+    """Say where offline archives were looked for, since the folder's name may be mistyped."""
+    named = os.environ.get(ARCHIVES_VARIABLE)
+    return f" in {ARCHIVES_VARIABLE}={named}{'' if Path(named).is_dir() else ' (no such folder)'}" if named else ""
+
+
+def damaged_archive(path: Path, origin: Path, md5: str) -> str:
+    """Return the line about an archive that is not the official one: it was copied from `origin`, or lay there."""
+    replaced = f", replace {origin}" if origin != path else ""
+    return (
+        f"{path}: damaged, or no official archive (its MD5 is not {md5}); move it away{replaced} and run again "
+        "(images of your own: regbench new-dataset)"
+    )
 
 
 class Digits(Source):
@@ -185,6 +194,7 @@ def _is_idx_set(candidate: Any) -> bool:
     )
 
 
-def _hash(path: Path, algorithm: str) -> str:
+def file_hash(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal hash of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

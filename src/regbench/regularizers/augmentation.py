@@ -68,7 +68,7 @@ def warp(images: Tensor, angle: Tensor, size: Tensor, shift: Tensor, flipped: Te
     """Return each image flipped, scaled, turned clockwise about its centre and shifted.
 
     Args:
-        images: `(N, 1, S, S)`.
+        images: `(N, C, S, S)`.
         angle: Radians, `(N,)`.
         size: Factors above 0, `(N,)`.
         shift: Pixels to the right and down, `(N, 2)`.

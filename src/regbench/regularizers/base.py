@@ -32,8 +32,8 @@ class Regularizer:
         """Return what to train on instead of a batch.
 
         Args:
-            images: `(N, 1, S, S)` in [0, 1]; they are the data set's own memory, so change a copy.
-            targets: Class probabilities `(N, C)`.
+            images: `(N, C, S, S)` in [0, 1]; they are the data set's own memory, so change a copy.
+            targets: Class probabilities `(N, num_classes)`.
         """
         return images, targets
 

@@ -80,14 +80,18 @@ def _shown(value: float | None) -> str:
 
 
 def write_predictions(path: Path, data: ImageData, logits: Tensor, labels: Tensor) -> None:
-    """Write the test logits and labels, some test images of each class and the most confident mistakes."""
+    """Write the test logits and labels, some test images of each class and the most confident mistakes.
+
+    Images are `(n, S, S)` where there is one channel, and else `(n, S, S, C)`.
+    """
     images = data.splits["test"].images.cpu()
     per_class = [(labels == label).nonzero().squeeze(1)[:SAMPLES_PER_CLASS] for label in range(len(data.classes))]
     samples = torch.cat(per_class)
     mistakes = most_confident_mistakes(logits, labels)
 
     def pixels(index: Tensor) -> Any:
-        return images[index].squeeze(1).mul(255).round().to(torch.uint8).numpy()
+        levels = images[index].mul(255).round().to(torch.uint8)
+        return (levels.squeeze(1) if data.channels == 1 else levels.permute(0, 2, 3, 1).contiguous()).numpy()
 
     def write(target: Path) -> None:
         with target.open("wb") as file:

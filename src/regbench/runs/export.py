@@ -1,6 +1,6 @@
 """Export of a trained network as a `torch.export` program or as ONNX, both for any batch size.
 
-Both take images `(N, 1, S, S)` in [0, 1], light on dark, and return logits `(N, C)`; normalization is inside. Class
+Both take images `(N, C, S, S)` in [0, 1] and return logits `(N, C)`; normalization is inside. Class
 names and where the network comes from travel with the file as metadata.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from regbench import __version__
+from regbench.data import ImageData
 from regbench.runs.loading import TrainedRun
 from regbench.storage.files import replace_file
 
@@ -25,7 +26,7 @@ def metadata(trained: TrainedRun) -> dict[str, str]:
     data, results = trained.data, trained.results
     return {
         "classes": json.dumps(data.classes),
-        "input": f"images (N, 1, {data.image_size}, {data.image_size}) in [0, 1], light on dark",
+        "input": _input(data),
         "output": "logits (N, classes)",
         **{key: str(getattr(results, key)) for key in ("dataset", "model", "setting", "seed", "config_hash")},
         "metrics": json.dumps(results.metrics),
@@ -59,12 +60,19 @@ def write_exports(trained: TrainedRun, folder: Path, names: Sequence[str] = (PRO
     return [folder / name for name in names]
 
 
+def _input(data: ImageData) -> str:
+    """Say what images the network takes."""
+    ground = ", light on dark" if data.channels == 1 and data.light_on_dark else ""
+    order = ", red, green, blue" if data.channels == 3 else ""
+    return f"images (N, {data.channels}, {data.image_size}, {data.image_size}) in [0, 1]{order}{ground}"
+
+
 def _program(trained: TrainedRun) -> torch.export.ExportedProgram:
     # The exporters expect weights in rows; training keeps them channels last.
     net = copy.deepcopy(trained.net).eval().to(memory_format=torch.contiguous_format)
-    side = trained.data.image_size
+    channels, side = trained.data.channels, trained.data.image_size
     # Two images, since a batch of one would be taken as fixed.
-    return torch.export.export(net, (torch.zeros(2, 1, side, side),), dynamic_shapes=(_ANY_BATCH,))
+    return torch.export.export(net, (torch.zeros(2, channels, side, side),), dynamic_shapes=(_ANY_BATCH,))
 
 
 _ANY_BATCH = {0: torch.export.Dim("batch", min=1)}

@@ -126,6 +126,12 @@ def _build(
         raise ValueError(
             f"model.num_classes: expected {len(data.classes)}, the number of dataset.classes; received {outputs!r}"
         )
+    # A network of one's own may find out by itself, or take any number.
+    channels = model.get("channels", 1 if str(model.get("_target_")).startswith("regbench.models.") else data.channels)
+    if channels != data.channels:
+        raise ValueError(
+            f"model.channels: expected {data.channels}, the number of dataset.channels; received {channels!r}"
+        )
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))

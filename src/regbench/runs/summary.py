@@ -17,8 +17,8 @@ class Layer(NamedTuple):
     parameters: int
 
 
-def summarize(net: nn.Module, image_size: int) -> list[Layer]:
-    """Return the layers in the order in which an image `(1, S, S)` passes them."""
+def summarize(net: nn.Module, image_size: int, channels: int = 1) -> list[Layer]:
+    """Return the layers in the order in which an image `(C, S, S)` passes them."""
     rows: list[Layer] = []
 
     def record(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -36,7 +36,7 @@ def summarize(net: nn.Module, image_size: int) -> list[Layer]:
     was_training = net.training
     net.eval()
     with torch.inference_mode():
-        net(torch.zeros(1, 1, image_size, image_size))
+        net(torch.zeros(1, channels, image_size, image_size))
     net.train(was_training)
     for handle in handles:
         handle.remove()

@@ -9,10 +9,13 @@ from regbench.storage.moved import stable_target
 
 _DIGITS = 6
 _NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "force", "keep")
-# flip reaches the numbers by augmentation's own key alone, and the margin only judges them.
-_NOT_IDENTITY_OF_DATASET = ("root", "flip", "margin")
+# flip reaches the numbers by augmentation's own key alone, the margin only judges them, and light_on_dark is about
+# image files for a trained network.
+_NOT_IDENTITY_OF_DATASET = ("root", "flip", "margin", "light_on_dark")
 # Their YAMLs once had a key without effect; it stays in the hash, so that stored runs are still found.
 _PARTIAL = {"_partial_": True}
+# Keys that RegBench's own classes did not have at first, with the values that say what was so without them.
+_LATER = {"dataset": {"channels": 1}, "model": {"channels": 1}}
 
 
 def hash_of(config: Mapping[str, Any], code: Mapping[str, str]) -> str:
@@ -35,13 +38,22 @@ def digest_of(config: Mapping[str, Any], code: Mapping[str, str]) -> str:
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a configuration that decides a run's numbers, but for the seed and the code."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    kept = {key: value for key, value in without_later_keys(config).items() if key not in _NOT_IDENTITY}
     if isinstance(dataset := kept.get("dataset"), Mapping):
         kept["dataset"] = {key: value for key, value in dataset.items() if key not in _NOT_IDENTITY_OF_DATASET}
     for group in ("optimizer", "scheduler"):
         if isinstance(node := kept.get(group), Mapping):
             kept[group] = {**node, **_PARTIAL}
     return {str(key): _canonical(value) for key, value in kept.items()}
+
+
+def without_later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the keys that came later, where they say what was so before there were any."""
+    kept = dict(config)
+    for group, later in _LATER.items():
+        if isinstance(node := config.get(group), Mapping) and str(node.get("_target_")).startswith("regbench."):
+            kept[group] = {key: value for key, value in node.items() if key not in later or value != later[key]}
+    return kept
 
 
 def _canonical(value: Any) -> Any:

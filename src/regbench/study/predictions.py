@@ -21,7 +21,7 @@ _MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that a setting gets wrong: its grey levels, its class, the answer, and how sure the answer was."""
+    """A test image that a setting gets wrong: pixels `(H, W)` or `(H, W, C)`, class, answer, confidence."""
 
     image: Array
     target: int
@@ -38,7 +38,8 @@ class Predictions:
         bins: Number of predictions, sum of confidences and number right in equal bins of confidence, ``(3, 15)``.
         errors: Every run's expected calibration error.
         mistakes: The most certain mistakes, pooled over runs.
-        samples: Grey images, four a class, class by class, ``(4 C, H, W)``; empty where none were stored.
+        samples: Images, four a class, class by class, ``(4 C, H, W)`` or, with channels, ``(4 C, H, W, channels)``;
+            empty where none were stored.
         problems: A line for every run whose predictions could not be read.
         size: Images in the test set.
         read: Runs that could be read.

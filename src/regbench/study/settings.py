@@ -24,6 +24,7 @@ KEPT_THE_SAME = ("dataset", "model", "optimizer", "scheduler", "train_size", "ep
 NOT_COMPARED = {
     *("seed", "study", "threads", "compile", "track_test", "histograms", "force", "keep", "regularizer"),
     *("dataset.root", "dataset.margin", "dataset.split_seed", "dataset.train_size", "trainer.max_epochs"),
+    "dataset.light_on_dark",
 }
 # A technique whose parameter of one of these names is zero does nothing.
 STRENGTHS = frozenset({"p", "coefficient"})

@@ -25,7 +25,7 @@ class Classifier(ChunkedModule):
     each name in `watched`.
 
     Args:
-        net: Maps images `(N, 1, S, S)` in [0, 1] to logits `(N, C)`.
+        net: Maps images `(N, C, S, S)` in [0, 1] to logits `(N, num_classes)`.
         regularizer: The one object that holds all techniques; the network's slots are filled by it already.
         optimizer: Takes `params` as groups with their `weight_decay` and returns the optimizer.
         scheduler: Takes the `optimizer` and returns the schedule.

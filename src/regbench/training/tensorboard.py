@@ -16,6 +16,7 @@ from torch import Tensor
 
 from regbench.data import ImageData
 from regbench.drawing.confusion import confusion_matrix
+from regbench.drawing.pictures import visible
 from regbench.drawing.reliability import Calibration, bin_by_confidence, calibration_error, reliability_diagram
 from regbench.drawing.style import SettingStyle, figure_style
 from regbench.storage.results import RunResults
@@ -120,16 +121,17 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
 
 
 def tiles(images: Tensor, captions: Sequence[str]) -> Figure:
-    """Draw images `(N, 1, S, S)` in [0, 1], eight a row, each with its caption of up to three lines beneath."""
+    """Draw images `(N, C, S, S)` in [0, 1], eight a row, each with its caption of up to three lines beneath."""
     count, side = len(images), images.shape[-1]
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
     lines = 1 + max(caption.count("\n") for caption in captions)
     height, width, margin = side * (1.05 + 0.15 * lines), side * 1.12, round(0.06 * side)
-    sheet = np.ones((margin + round(rows * height), round(columns * width)))
+    pictures = [visible(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
+    sheet = np.ones((margin + round(rows * height), round(columns * width), *pictures[0].shape[2:]))
     figure = Figure((1.15 * columns, 1.15 / width * len(sheet)), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
-    for number, (image, caption) in enumerate(zip(images.squeeze(1).cpu().numpy(), captions, strict=True)):
+    for number, (image, caption) in enumerate(zip(pictures, captions, strict=True)):
         top, left = margin + round(number // columns * height), round((number % columns + 0.05) * width)
         sheet[top : top + side, left : left + side] = image
         axes.text(left, top + side * 1.03, caption, fontsize=7.5, va="top", linespacing=1.1, parse_math=False)

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from regbench.drawing.confusion import MOST_NAMED_CLASSES, Array, confusion_matrix
+from regbench.drawing.pictures import visible
 from regbench.drawing.reliability import Calibration, reliability_diagram
 from regbench.drawing.style import SettingStyle, figure_style, new_figure, shorten
 from regbench.study.figures.rendering import RenderedFigure, render
@@ -66,7 +67,8 @@ def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], la
 
 def _tile(axes: Axes, image: Array, left: float, top: float) -> None:
     """One image, a unit wide, its upper left corner at (left, top)."""
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=(left, left + 0.96, top - 0.96, top))
+    shown, place = visible(image), (left, left + 0.96, top - 0.96, top)
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=place)
 
 
 def _bare(axes: Axes, right: float, bottom: float, top: float) -> None:
