@@ -122,6 +122,10 @@ def _build(
         )
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        techniques.prepare(net)
+    _refuse_other_gradients(techniques, trainer)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
     make_trainer = _checked(construct_partial(trainer, pl.Trainer, "trainer", given=(*_GIVEN_TO_TRAINER, *SILENT)))
     interval = scheduler.get("interval", "epoch")
@@ -142,6 +146,21 @@ def _build(
         watched=data.watched,
     )
     return Parts(data, classifier, watchers, make_trainer, monitor, threads, histograms)
+
+
+def _refuse_other_gradients(techniques: Combined, trainer: Mapping[str, Any]) -> None:
+    """Refuse options under which the gradients that techniques act on are not those of one batch."""
+    acting = ", ".join(name for name, each in techniques.techniques.items() if each.fills("on_gradients"))
+    if acting and trainer.get("accumulate_grad_batches") not in {None, 1}:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches: expected 1 with {acting}, which acts on the gradients of one batch; "
+            f"received {trainer['accumulate_grad_batches']!r}"
+        )
+    if acting and trainer.get("precision") == "16-mixed":
+        raise ValueError(
+            f"trainer.precision: expected 32-true or bf16-mixed with {acting}, which acts on gradients; received "
+            "'16-mixed', which scales them"
+        )
 
 
 def _checked(make_trainer: Callable[..., pl.Trainer]) -> Callable[..., pl.Trainer]:

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from regbench.regularizers import Regularizer
 from regbench.seeding import stream_seed
+from regbench.training.around_steps import AroundSteps
 from regbench.training.attributes import TECHNIQUES, Attributes, is_plain
 from regbench.training.compiling import Compiled
 from regbench.training.scoring import scores
@@ -63,6 +64,8 @@ class Classifier(ChunkedModule):
         self.seed = seed
         self.watched = watched
         self._attributes = Attributes(regularizer, net)
+        self._around_steps = AroundSteps(regularizer, net)
+        self._penalizes_logits = regularizer.fills("penalty_on_logits")
         self._forward_and_loss = (
             Compiled(self._loss, self._attributes.changing_numbers, options={"layout_optimization": False})
             if compile
@@ -81,6 +84,7 @@ class Classifier(ChunkedModule):
     def configure_optimizers(self) -> Any:
         """Return the optimizer over the regularizer's parameter groups, and its schedule."""
         optimizer = self.make_optimizer(params=parameter_groups(self.net, self.regularizer))
+        self._around_steps.attach(optimizer)
         schedule = {"scheduler": self.make_scheduler(optimizer=optimizer), "interval": self.interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -123,7 +127,11 @@ class Classifier(ChunkedModule):
 
     def batch_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the loss of the regularized batch plus the regularizer's penalty."""
+        if self._around_steps.repeats:
+            return self._forward_and_loss(*self._around_steps.kept())[0]
         images, targets = self.regularized(batch)
+        if self._around_steps.keeps:
+            self._around_steps.keep(images, targets)
         loss, totals = self._forward_and_loss(images, targets)
         self._totals += totals
         return loss
@@ -153,6 +161,14 @@ class Classifier(ChunkedModule):
         """Return the images and targets `(N, C)` on which a batch of images and labels is trained."""
         images, labels = batch
         return self.regularizer.on_batch(images, self._one_hot.index_select(0, labels))
+
+    def objective(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what training makes small, a scalar, and the logits `(N, C)` of a regularized batch."""
+        logits = self.net(images)
+        loss = F.cross_entropy(logits, targets) + self.regularizer.penalty(self.net)
+        if self._penalizes_logits:
+            loss = loss + self.regularizer.penalty_on_logits(logits, targets)
+        return loss, logits
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's logits, and lay the weights out for evaluation."""
@@ -186,8 +202,7 @@ class Classifier(ChunkedModule):
 
     def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and `(3,)`: examples, summed loss, correct answers."""
-        logits = self.net(images)
-        loss = F.cross_entropy(logits, targets) + self.regularizer.penalty(self.net)
+        loss, logits = self.objective(images, targets)
         with torch.no_grad():
             examples = torch.full((), len(images), dtype=torch.float64, device=images.device)
             correct = (logits.argmax(1) == targets.argmax(1)).sum().double()
