@@ -131,3 +131,12 @@ class Shrinking(Regularizer):
     def after_step(self, net: nn.Module) -> None:
         for each in net.parameters():
             each.mul_(0.999)
+
+
+class Spectral(Regularizer):
+    """Torch's spectral norm of every weight, whose power iteration begins with random vectors."""
+
+    def prepare(self, net: nn.Module) -> None:
+        for module in list(net.modules()):
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                nn.utils.parametrizations.spectral_norm(module)
