@@ -172,6 +172,31 @@ def test_the_random_stream_goes_on_as_if_gradients_had_been_computed_once(compos
     assert torch.equal(*drawn)
 
 
+class Repeating(Regularizer):
+    """Has the gradients computed anew where they were, and notes whether they are the same to the bit."""
+
+    def __init__(self) -> None:
+        self.same: list[bool] = []
+
+    def on_gradients(self, net: nn.Module, recompute: Callable[[], None]) -> None:
+        before = [each.grad.clone() for each in net.parameters() if each.grad is not None]
+        recompute()
+        self.same.append(all(torch.equal(old, each.grad) for old, each in zip(before, net.parameters(), strict=True)))  # type: ignore[arg-type]  # there
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_gradients_computed_anew_at_the_same_weights_are_the_same_masks_and_all(
+    compiled: bool, composed: Composed
+) -> None:
+    config = composed(SMALL, "regularizer=[batchnorm,dropconnect,dropout,mixup]", f"compile={compiled}")
+    config["regularizer"]["repeating"] = {"_target_": f"{__name__}.Repeating"}
+    classifier = build(config).classifier
+    for _ in range(2):
+        stepped(classifier, (torch.rand(12, 1, 28, 28), torch.arange(12) % 10))
+    assert isinstance(classifier.regularizer, Combined)
+    assert vars(classifier.regularizer.techniques["repeating"])["same"] == [True, True]
+
+
 class Scaling(Regularizer):
     """Multiplies gradients, and may have them computed anew before."""
 
