@@ -116,3 +116,27 @@ class Keeping(Drawing):
             known = self.generator.bit_generator.state
             known["state"]["state"] = int(state["generator"])
             self.generator.bit_generator.state = known
+
+
+class Preferring(Regularizer):
+    """Adds the mean logit of the first class to the loss."""
+
+    def penalty_on_logits(self, logits: Tensor, targets: Tensor) -> Tensor | float:
+        return logits[:, 0].mean()
+
+
+class Shrinking(Regularizer):
+    """Makes each parameter shorter after each step."""
+
+    def after_step(self, net: nn.Module) -> None:
+        for each in net.parameters():
+            each.mul_(0.999)
+
+
+class Spectral(Regularizer):
+    """Torch's spectral norm of every weight, whose power iteration begins with random vectors."""
+
+    def prepare(self, net: nn.Module) -> None:
+        for module in list(net.modules()):
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                nn.utils.parametrizations.spectral_norm(module)

@@ -90,14 +90,14 @@ def test_a_technique_that_is_not_in_the_house_composes_trains_sweeps_and_is_repo
         (house / name).write_text(text)
     told = follow(COMMANDS[:3], house)
     (single,) = (house / "outputs/runs").rglob("config.yaml")
-    assert single.parents[1].name.startswith("spatial_dropout-")
-    assert "p: 0.1" in single.read_text()
+    assert single.parents[1].name.startswith("gradient_noise-")
+    assert "std: 0.1" in single.read_text()
     runs = [json.loads(path.read_text()) for path in (house / "outputs/sweeps/own").rglob("results.json")]
     assert len(runs) == 6
     assert {run["status"] for run in runs} == {"finished"}
-    assert {run["setting"] for run in runs} == {"none", "spatial_dropout", "batchnorm+spatial_dropout"}
+    assert {run["setting"] for run in runs} == {"none", "gradient_noise", "batchnorm+gradient_noise"}
     page = house / told.splitlines()[-1].removeprefix("Report: ")
-    assert "spatial_dropout" in page.read_text()
+    assert "gradient_noise" in page.read_text()
 
 
 def test_the_same_two_files_work_from_a_folder_of_ones_own(house: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_same_two_files_work_from_a_folder_of_ones_own(house: Path) -> None:
     mine = house / "mine"
     (mine / "regularizer").mkdir(parents=True)
     (mine / Path(module).name).write_text(FILES[module])
-    node = FILES[config].replace("regbench.regularizers.spatial_dropout.", "spatial_dropout.")
+    node = FILES[config].replace("regbench.regularizers.gradient_noise.", "gradient_noise.")
     (mine / "regularizer" / Path(config).name).write_text(node)
-    follow([COMMANDS[3], "PYTHONPATH=mine regbench evaluate outputs/runs/*/*/seed0 --trust spatial_dropout"], house)
-    assert list((house / "outputs/runs").glob("*/spatial_dropout-*/seed0/results.json"))
+    follow([COMMANDS[3], "PYTHONPATH=mine regbench evaluate outputs/runs/*/*/seed0 --trust gradient_noise"], house)
+    assert list((house / "outputs/runs").glob("*/gradient_noise-*/seed0/results.json"))

@@ -26,7 +26,7 @@ its path, `regularizer.dropout.p=0.3`. Several act in alphabetical order of thei
 _CALLBACKS = """# Callbacks
 
 What acts on the course of training rather than on the network, the batch or the loss: `callbacks=early_stopping`,
-`'callbacks=[early_stopping,ema]'`. Both are PyTorch Lightning's own.
+`'callbacks=[early_stopping,ema]'`.
 """
 
 

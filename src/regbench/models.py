@@ -67,6 +67,8 @@ class WholeMapConv2d(nn.Conv2d):
     There is one position of the kernel, so a matrix product does it.
     """
 
+    dims = 0  # spatial dimensions of its output: techniques take it for a dense layer
+
     def __init__(self, in_channels: int, out_channels: int, side: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=side)
 

@@ -39,6 +39,11 @@ class Vector(Regularizer):
         return net.output.weight.sum(1)
 
 
+class PerImage(Regularizer):
+    def penalty_on_logits(self, logits: Tensor, targets: Tensor) -> Any:
+        return logits.mean(1)
+
+
 class Negative(Regularizer):
     def decay(self, name: str, parameter: nn.Parameter) -> float:
         return -1.0
@@ -52,6 +57,21 @@ class Endless(Regularizer):
 class Raising(Regularizer):
     def on_batch(self, images: Tensor, targets: Tensor) -> Any:
         return images[: len(targets.sum())], targets
+
+
+class Unprepared(Regularizer):
+    def prepare(self, net: nn.Module) -> None:
+        net.get_submodule("outptu")
+
+
+class Gradientless(Regularizer):
+    def on_gradients(self, net: nn.Module, recompute: Callable[[], None]) -> None:
+        raise RuntimeError("no gradients")
+
+
+class Unstepped(Regularizer):
+    def after_step(self, net: nn.Module) -> None:
+        raise RuntimeError("no step")
 
 
 class Misspelled(Regularizer):
@@ -82,6 +102,7 @@ def failed(technique: type[Regularizer], folder: Path, config: dict[str, Any]) -
         ),
         (FewerTargets, "on_batch", "received tuple of a tensor (50, 1, 28, 28), a tensor (49, 10)"),
         (Vector, "penalty", "expected a scalar tensor or a number, received a tensor (10)"),
+        (PerImage, "penalty_on_logits", "expected a scalar tensor or a number, received a tensor (50)"),
         (Negative, "decay", "expected a finite number of at least 0, received -1.0"),
         (Endless, "decay", "expected a finite number of at least 0, received nan"),
     ],
@@ -97,7 +118,13 @@ def test_what_a_hook_returns_is_checked(
 
 @pytest.mark.parametrize(
     ("technique", "hook", "message"),
-    [(Raising, "on_batch", "len() of a 0-d tensor"), (Misspelled, "penalty", "no attribute 'outptu'")],
+    [
+        (Raising, "on_batch", "len() of a 0-d tensor"),
+        (Misspelled, "penalty", "no attribute 'outptu'"),
+        (Unprepared, "prepare", "has no attribute `outptu`"),
+        (Gradientless, "on_gradients", "no gradients"),
+        (Unstepped, "after_step", "no step"),
+    ],
 )
 def test_what_a_hook_raises_is_told_with_its_place(
     technique: type[Regularizer], hook: str, message: str, composed: Composed, tmp_path: Path

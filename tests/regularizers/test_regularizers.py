@@ -33,10 +33,17 @@ def test_the_null_object_changes_nothing() -> None:
     assert nothing.decay("weight", parameter) == 0
     assert nothing.on_batch(images, targets) == (images, targets)
     assert nothing.penalty(nn.Linear(1, 1)) == 0
+    assert nothing.penalty_on_logits(torch.ones(2, 2), targets) == 0
+    net, same = nn.Linear(1, 1), nn.Linear(1, 1)
+    same.load_state_dict(net.state_dict())
+    nothing.prepare(net)
+    nothing.on_gradients(net, lambda: pytest.fail("computed anew"))
+    nothing.after_step(net)
+    assert all(map(torch.equal, net.state_dict().values(), same.state_dict().values()))
 
 
 class Recording(Regularizer):
-    """A test technique that acts through all five hooks in a way that shows the order."""
+    """A test technique that acts through the hooks that return something, in a way that shows the order."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -56,6 +63,9 @@ class Recording(Regularizer):
     def penalty(self, net: nn.Module) -> Tensor:
         return torch.tensor(self.factor)
 
+    def penalty_on_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.factor * logits.sum()
+
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 def test_several_techniques_act_in_alphabetical_order_whatever_the_order_given(order: tuple[str, str]) -> None:
@@ -67,6 +77,7 @@ def test_several_techniques_act_in_alphabetical_order_whatever_the_order_given(o
     assert [layer.max_val for layer in both.after_activation(1, 0)] == [2.0, 3.0]
     assert both.decay("weight", nn.Parameter(torch.ones(1))) == 5
     assert float(both.penalty(nn.Linear(1, 1))) == 5
+    assert float(both.penalty_on_logits(torch.ones(1, 2), targets)) == 10
 
 
 class Slots(Regularizer):
@@ -118,12 +129,14 @@ def test_batch_and_penalty_hooks_reach_the_training_loss(composed: Composed) -> 
     loss = one_step(experiment, images, labels)
     net = experiment.classifier.net
     bias = dict(net.named_parameters())["output.bias"]
-    expected = F.cross_entropy(net(images * 0.5 + 1), labels) + 0.5 * bias.square().sum()
+    logits = net(images * 0.5 + 1)
+    expected = F.cross_entropy(logits, labels) + 0.5 * bias.square().sum() + 0.5 * logits.sum()
     torch.testing.assert_close(loss, expected)
     loss.backward()
     assert bias.grad is not None
     probabilities = net(images * 0.5 + 1).softmax(1)
-    by_hand = (probabilities - F.one_hot(labels, 10)).mean(0) + bias
+    # The sum of 4 images' logits, times one half, has the gradient 2 in each class.
+    by_hand = (probabilities - F.one_hot(labels, 10)).mean(0) + bias + 2
     torch.testing.assert_close(bias.grad, by_hand)
 
 

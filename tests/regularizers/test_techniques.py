@@ -54,10 +54,15 @@ def test_all_pairs_build_train_a_step_and_have_one_folder_from_both_orders(
     optimizer = classifier.configure_optimizers()["optimizer"]
     before = [each.detach().clone() for each in classifier.net.parameters()]
     classifier.on_train_epoch_start()
-    loss = classifier.batch_loss((torch.rand(8, 1, 28, 28), torch.arange(8)))
-    loss.backward()
-    optimizer.step()
-    assert math.isfinite(loss.item())
+    batch = torch.rand(8, 1, 28, 28), torch.arange(8)
+
+    def differentiate() -> float:
+        optimizer.zero_grad()
+        loss = classifier.batch_loss(batch)
+        loss.backward()
+        return loss.item()
+
+    assert math.isfinite(optimizer.step(differentiate))
     assert any(not torch.equal(old, new) for old, new in zip(before, classifier.net.parameters(), strict=True))
 
 
@@ -265,7 +270,7 @@ def test_all_techniques_together_train_alike_compiled_and_plain(composed: Compos
     from torch._inductor import config as inductor
 
     # Compiled layers draw other noise than plain ones: only techniques without random layers can be compared.
-    names = sorted(set(TECHNIQUES) - {"dropout", "gaussian_noise"})
+    names = sorted(set(TECHNIQUES) - {"dropconnect", "dropout", "gaussian_noise", "spatial_dropout"})
     found = []
     torch.compiler.reset()  # graphs of other tests in this process count against the compiler's limit
     for compile in (False, True):

@@ -22,7 +22,9 @@ def own(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def test_every_technique_of_the_house_acts_and_none_has_nothing_to_tell(composed: Composed, tmp_path: Path) -> None:
-    chosen = composed("model=mlp_small", f"regularizer=[{','.join(REGULARIZERS)}]")
+    # Feature maps for spatial dropout, and bounds that are reached within the few steps of the test.
+    bounds = ["regularizer.max_norm.max_norm=0.5", "regularizer.gradient_clipping.max_norm=0.1"]
+    chosen = composed("model=lenet5_compact", f"regularizer=[{','.join(REGULARIZERS)}]", *bounds)
     results = run(tmp_path / "all", chosen)
     assert len(REGULARIZERS) >= 10
     # Flips are off for digits, yet augmentation shifts and turns.
@@ -56,6 +58,30 @@ def test_a_model_that_ignores_its_regularizer_is_found_by_the_layers(composed: C
     kept = {key: config["model"][key] for key in ("name", "image_size", "hidden", "mean", "std")}
     config["model"] = {"_target_": "tests.inert.DeafMLP", **kept}
     assert run(tmp_path, config).acted == {"batchnorm": False, "mixup": True}
+
+
+def bounded(bound: str, composed: Composed, folder: Path) -> dict[str, bool] | None:
+    techniques = "regularizer=[dropconnect,gradient_clipping,max_norm,sam]"
+    bounds = [f"regularizer.{name}.max_norm={bound}" for name in ("max_norm", "gradient_clipping")]
+    return run(folder, composed("model=mlp_small", techniques, *bounds, "regularizer.sam.rho=0")).acted
+
+
+def test_a_bound_that_is_never_reached_does_nothing(composed: Composed, tmp_path: Path) -> None:
+    expected = {"dropconnect": True, "gradient_clipping": False, "max_norm": False, "sam": False}
+    assert bounded("1e6", composed, tmp_path) == expected
+
+
+def test_a_bound_that_is_reached_acts(composed: Composed, tmp_path: Path) -> None:
+    expected = {"dropconnect": True, "gradient_clipping": True, "max_norm": True, "sam": False}
+    assert bounded("0.5", composed, tmp_path) == expected
+
+
+def test_a_technique_that_acts_after_each_step_or_on_the_logits_alone_is_seen(
+    composed: Composed, tmp_path: Path
+) -> None:
+    config = composed("model=mlp_small", "optimizer=sgd")
+    config["regularizer"] = {"preferring": own("Preferring"), "shrinking": own("Shrinking")}
+    assert run(tmp_path, config).acted == {"preferring": True, "shrinking": True}
 
 
 def test_a_technique_that_sets_in_late_is_not_accused(composed: Composed, tmp_path: Path) -> None:

@@ -15,9 +15,7 @@ class Script:
     """Replaces torch's random functions, from the moment at which images are seen until they are seen again."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._source = torch.zeros(())
-        self._draws = 0
-        self._kind = torch.float32
+        self.begin()
         on_batch, normalize = Combined.on_batch, Normalize.forward
 
         def seen_by_techniques(techniques: Combined, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,6 +53,10 @@ class Script:
             (torch, "_sample_dirichlet", self._shares),
         ):
             monkeypatch.setattr(owner, name, function)
+
+    def begin(self) -> None:
+        """Forget what was seen, before other networks are built."""
+        self._source, self._draws, self._kind = torch.zeros(()), 0, torch.float32
 
     def _see(self, images: Tensor) -> None:
         """Take what no order of operations and no rounding changes."""

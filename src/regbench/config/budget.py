@@ -10,6 +10,7 @@ STEPS_PER_WINDOW = 10
 
 NEGLIGIBLE = 0.05  # share of an average that may still be the first step's weights
 _AVERAGING = "EMAWeightAveraging"
+_AVERAGING_OF_EPOCHS = "averaging.StochasticWeightAveraging"
 
 
 def training_batches(config: Mapping[str, Any]) -> int:
@@ -34,8 +35,15 @@ def averaging_decay(steps: int) -> float:
 
 
 def averaging_warning(config: Mapping[str, Any]) -> str | None:
-    """Return one line where averaged weights would still be the first step's in part; else `None`."""
+    """Return one line where averaged weights would be the first step's in part, or those of one epoch; else `None`."""
     for name, node in (config.get("callbacks") or {}).items():
+        if str(node.get("_target_")).endswith(_AVERAGING_OF_EPOCHS):
+            epochs, start = config["trainer"]["max_epochs"], node.get("start")
+            if isinstance(start, (int, float)) and epochs - int(start * epochs) < 2:
+                return (
+                    f"callbacks.{name}.start={start}: of the {epochs} epochs of this run the last alone is averaged, "
+                    "which leaves its weights as they are; a smaller start averages more"
+                )
         decay = node.get("decay") if str(node.get("_target_")).endswith(_AVERAGING) else None
         if not isinstance(decay, (int, float)) or not 0 <= decay <= 1:
             continue

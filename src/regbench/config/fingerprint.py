@@ -39,7 +39,8 @@ ENGINE = (
 )
 # Whose public classes and functions a configuration, or somebody's own class, may use.
 LISTED_MODULES = (
-    *("regbench.models", "regbench.seeding", "regbench.validation", "regbench.training.schedules"),
+    *("regbench.models", "regbench.seeding", "regbench.validation"),
+    *("regbench.training.schedules", "regbench.training.averaging"),
     *("regbench.data", "regbench.regularizers"),
 )
 

@@ -44,7 +44,7 @@ def check_batch(value: Any, images: Tensor, technique: object) -> tuple[Tensor, 
     return value[0], value[1]
 
 
-def check_penalty(value: Any, technique: object) -> Tensor | float:
+def check_penalty(value: Any, technique: object, hook: str) -> Tensor | float:
     """Return the penalty that a hook gave.
 
     Raises:
@@ -52,7 +52,7 @@ def check_penalty(value: Any, technique: object) -> Tensor | float:
     """
     known = isinstance(value, Tensor) or (isinstance(value, (int, float)) and not isinstance(value, bool))
     if not known or (isinstance(value, Tensor) and value.ndim != 0):
-        raise TypeError(_message(technique, "penalty", "a scalar tensor or a number", value))
+        raise TypeError(_message(technique, hook, "a scalar tensor or a number", value))
     return value  # type: ignore[no-any-return]  # one of the two
 
 

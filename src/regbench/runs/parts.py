@@ -9,11 +9,13 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.callbacks import (
     BatchSizeFinder,
+    GradientAccumulationScheduler,
     LearningRateFinder,
     ModelCheckpoint,
     OnExceptionCheckpoint,
     StochasticWeightAveraging,
     Timer,
+    WeightAveraging,
 )
 from torch import nn
 from torch.optim import Optimizer
@@ -37,7 +39,8 @@ _UNFIT: dict[type[pl.Callback], str] = {
     ),
     StochasticWeightAveraging: (
         "StochasticWeightAveraging puts its weights in when training has ended, after the checkpoints that are scored, "
-        "so it would be without effect; use callbacks=ema, or a subclass of Lightning's WeightAveraging"
+        "so it would be without effect; use callbacks=ema or callbacks=stochastic_weight_averaging, or a subclass of "
+        "Lightning's WeightAveraging"
     ),
     BatchSizeFinder: (
         "expected a batch size that the configuration states; received BatchSizeFinder, whose size depends on the "
@@ -121,7 +124,12 @@ def _build(
     techniques = Combined(
         {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}
     )
-    watchers = [_construct_callback(node, f"callbacks.{key}", data) for key, node in sorted(callbacks.items())]
+    watchers = {key: _construct_callback(node, f"callbacks.{key}", data) for key, node in sorted(callbacks.items())}
+    if len(averaging := [key for key, each in watchers.items() if isinstance(each, WeightAveraging)]) > 1:
+        raise ValueError(
+            f"callbacks: expected one that averages weights, since it replaces those that are scored; received "
+            f"{', '.join(averaging)}"
+        )
     if (outputs := model.get("num_classes", len(data.classes))) != len(data.classes):
         raise ValueError(
             f"model.num_classes: expected {len(data.classes)}, the number of dataset.classes; received {outputs!r}"
@@ -134,6 +142,10 @@ def _build(
         )
     net = construct(model, nn.Module, "model", regularizer=techniques)
     initialize(net, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        techniques.prepare(net)
+    _refuse_other_gradients(techniques, trainer, watchers)
     make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
     make_trainer = _checked(construct_partial(trainer, pl.Trainer, "trainer", given=(*_GIVEN_TO_TRAINER, *SILENT)))
     interval = scheduler.get("interval", "epoch")
@@ -153,7 +165,32 @@ def _build(
         compile=compile,
         watched=data.watched,
     )
-    return Parts(data, classifier, watchers, make_trainer, monitor, threads, histograms)
+    return Parts(data, classifier, [*watchers.values()], make_trainer, monitor, threads, histograms)
+
+
+def _refuse_other_gradients(
+    techniques: Combined, trainer: Mapping[str, Any], callbacks: Mapping[str, pl.Callback]
+) -> None:
+    """Refuse what gives techniques other gradients to act on than those of one batch."""
+    acting = ", ".join(name for name, each in techniques.techniques.items() if each.fills("on_gradients"))
+    if not acting:
+        return
+    if (batches := trainer.get("accumulate_grad_batches")) not in {None, 1}:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches: expected 1 with {acting}, which acts on the gradients of one batch; "
+            f"received {batches!r}"
+        )
+    for key, each in callbacks.items():
+        if isinstance(each, GradientAccumulationScheduler):
+            raise ValueError(
+                f"callbacks.{key}: expected no accumulated gradients with {acting}, which acts on those of one batch; "
+                "received GradientAccumulationScheduler"
+            )
+    if trainer.get("precision") == "16-mixed":
+        raise ValueError(
+            f"trainer.precision: expected 32-true or bf16-mixed with {acting}, which acts on gradients; received "
+            "'16-mixed', which scales them"
+        )
 
 
 def _checked(make_trainer: Callable[..., pl.Trainer]) -> Callable[..., pl.Trainer]:

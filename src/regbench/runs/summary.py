@@ -1,10 +1,11 @@
 """A network's summary: each layer's output shape, and its parameter count with the arithmetic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Layer(NamedTuple):
@@ -23,16 +24,12 @@ def summarize(net: nn.Module, image_size: int, channels: int = 1) -> list[Layer]
 
     def record(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, _: Any, output: Tensor) -> None:
-            count = sum(each.numel() for each in module.parameters(recurse=False) if each.requires_grad)
+            count = sum(each.numel() for each in module.parameters() if each.requires_grad)
             rows.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), _arithmetic(module, count), count))
 
         return hook
 
-    handles = [
-        module.register_forward_hook(record(name))
-        for name, module in net.named_modules()
-        if not list(module.children())
-    ]
+    handles = [module.register_forward_hook(record(name)) for name, module in _layers(net)]
     was_training = net.training
     net.eval()
     with torch.inference_mode():
@@ -41,6 +38,16 @@ def summarize(net: nn.Module, image_size: int, channels: int = 1) -> list[Layer]
     for handle in handles:
         handle.remove()
     return rows
+
+
+def _layers(net: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Give what has no layers inside; what parametrizes a layer's weights is no layer."""
+    children = list(net.named_children())
+    if not children or parametrize.is_parametrized(net):
+        yield name, net
+        return
+    for inner, child in children:
+        yield from _layers(child, f"{name}.{inner}" if name else inner)
 
 
 def _arithmetic(module: nn.Module, count: int) -> str:
@@ -53,6 +60,6 @@ def _arithmetic(module: nn.Module, count: int) -> str:
     elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
         return f"2·{module.num_features}"
     else:
-        return " + ".join(str(each.numel()) for each in module.parameters(recurse=False)) if count else ""
+        return " + ".join(str(each.numel()) for each in module.parameters()) if count else ""
     bias = f" + {module.bias.numel()}" if module.bias is not None else ""
     return "·".join(map(str, terms)) + bias

@@ -1,9 +1,8 @@
 """`Program`: training steps and evaluations of all members as one, vectorized over them by `torch.func.vmap`."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from regbench.together.capture import Repeated
 from regbench.together.images import Images
 from regbench.together.stack import STRENGTHS, Stack
 from regbench.together.updates import Update
-from regbench.training.classifier import objective
+from regbench.training.classifier import objective, totals
 
 # What vmap passes over: the network as a function of its weights and buffers.
 _Weights = Mapping[str, Tensor]
@@ -52,9 +51,8 @@ class Program:
         # Copied as one, since a technique may refer to layers of the network.
         layers, techniques = copy.deepcopy((net, regularizer))
         layers = _with_strengths(layers, stack.strengths).to(images.device).train()
-        self._change, self._loss = vectorized(layers, techniques)
-        if compile:
-            self._loss = torch.compile(self._loss, dynamic=False)
+        self._vectorized = Vectorized(layers, techniques)
+        self._loss = torch.compile(self._vectorized.loss, dynamic=False) if compile else self._vectorized.loss
         self._one_hot = torch.eye(classes, dtype=stack.weights.dtype, device=images.device)
         self._totals = torch.zeros(len(stack.weights), 3, dtype=torch.float64, device=images.device)
         self._repeated: dict[int, Repeated] = {}
@@ -89,33 +87,49 @@ class Program:
         images = self._images.images_on_device.index_select(0, places.flatten()).unflatten(0, places.shape)
         labels = self._images.labels_on_device.index_select(0, places.flatten())
         targets = self._one_hot.index_select(0, labels).unflatten(0, places.shape)
-        images, targets = self._change(images, targets)
+        images, targets = self._vectorized.change(images, targets)
         losses, totals = self._loss(stack.parameters, {**stack.buffers, **stack.strengths}, images, targets)
         gradients = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
         with torch.no_grad():
             torch._foreach_copy_(stack.gradient_views, list(gradients))
             self._update.apply(stack.weights, stack.gradients, stack.state, rates, stack.decay)
+            self._vectorized.change_weights(stack.parameters)
             self._totals += totals
 
 
-def vectorized(net: nn.Module, regularizer: Regularizer) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return two functions over members: what their batches become, and their losses and totals.
-
-    The first takes and returns images `(M, N, …)` and targets `(M, N, C)`. The second takes weights and other values by
-    name, `(M, …)` each, and what the first returns; it gives `(M,)` and `(M, 3)`, as `objective` does for one.
+class Vectorized:
+    """What techniques and network do in a step, over members: `(M, …)` for each tensor of one alone.
 
     Args:
         net: In training mode, on the device; its own weights are without effect.
         regularizer: Of all members.
     """
-    whole = _Objective(net, regularizer)
 
-    def loss(trained: _Weights, others: _Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        named = {f"net.{name}": value for name, value in {**trained, **others}.items()}
-        result: tuple[Tensor, Tensor] = functional_call(whole, named, (images, targets))
+    def __init__(self, net: nn.Module, regularizer: Regularizer) -> None:
+        self._objective = _Objective(net, regularizer)
+        self._after = _After(net, regularizer) if regularizer.fills("after_step") else None
+        self.change = vmap(regularizer.on_batch, randomness="different")
+        self.loss = vmap(self._loss, randomness="different")
+
+    def change_weights(self, trained: _Weights) -> None:
+        """Change the weights in place after a step, `(M, …)` each by name, where a technique does."""
+        if self._after is not None:
+            with torch.no_grad():
+                vmap(self._changed, randomness="different")({name: each.detach() for name, each in trained.items()})
+
+    def _loss(self, trained: _Weights, others: _Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        result: tuple[Tensor, Tensor] = functional_call(
+            self._objective, _named({**trained, **others}), (images, targets)
+        )
         return result
 
-    return vmap(regularizer.on_batch, randomness="different"), vmap(loss, randomness="different")
+    def _changed(self, trained: _Weights) -> Tensor:
+        result: Tensor = functional_call(self._after, _named(trained), ())  # type: ignore[arg-type]  # there is one
+        return result
+
+
+def _named(weights: _Weights) -> dict[str, Tensor]:
+    return {f"net.{name}": value for name, value in weights.items()}
 
 
 def evaluate(net: nn.Module, weights: _Weights, images: Images, places: Sequence[Tensor]) -> Tensor:
@@ -149,9 +163,24 @@ class _Objective(nn.Module):
         super().__init__()
         self.net = net
         self._regularizer = regularizer
+        self._penalizes_logits = regularizer.fills("penalty_on_logits")
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return objective(self.net, self._regularizer, images, targets)
+        loss, logits = objective(self.net, self._regularizer, images, targets, penalizes_logits=self._penalizes_logits)
+        return loss, totals(loss, logits, targets)
+
+
+class _After(nn.Module):
+    """What a technique does after a step, as a layer; returns a number, as what is vectorized must."""
+
+    def __init__(self, net: nn.Module, regularizer: Regularizer) -> None:
+        super().__init__()
+        self.net = net
+        self._regularizer = regularizer
+
+    def forward(self) -> Tensor:
+        self._regularizer.after_step(self.net)
+        return next(self.net.parameters()).new_zeros(())
 
 
 class _MembersDropout(nn.Module):

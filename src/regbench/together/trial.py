@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from regbench.regularizers import Combined, Regularizer
 from regbench.runs.parts import Parts
 from regbench.together.images import Images
-from regbench.together.program import vectorized
+from regbench.together.program import Vectorized
 from regbench.training.attributes import Attributes
 from regbench.training.classifier import objective
 from regbench.training.steps import watches_steps
@@ -37,6 +37,8 @@ def find_obstacle(parts: Parts, images: Images) -> str | None:
         if watches_steps(callback):
             return f"callbacks: {type(callback).__name__} watches single steps"
     regularizer, net = parts.classifier.regularizer, parts.classifier.net
+    if regularizer.fills("on_gradients"):
+        return "regularizer: a technique changes gradients, which members have in common memory"
     for name, technique in regularizer.techniques.items() if isinstance(regularizer, Combined) else ():
         if type(technique).state_dict is not Regularizer.state_dict:
             return f"regularizer.{name}: it keeps state of its own, and there is one technique for all members"
@@ -69,25 +71,31 @@ def _try(net: nn.Module, regularizer: Regularizer, images: Tensor, labels: Tenso
 
 
 def _alone(net: nn.Module, regularizer: Regularizer, images: Tensor, targets: Tensor) -> list[Tensor]:
-    """Return the gradients of a run that is trained by itself."""
+    """Return the gradients of a run that is trained by itself, and what its weights become after a step."""
     trained = [each for each in net.parameters() if each.requires_grad]
-    loss, _ = objective(net, regularizer, *regularizer.on_batch(images, targets))
-    return list(torch.autograd.grad(loss, trained))
+    changed = regularizer.on_batch(images, targets)
+    loss, _ = objective(net, regularizer, *changed, penalizes_logits=regularizer.fills("penalty_on_logits"))
+    gradients = torch.autograd.grad(loss, trained)
+    with torch.no_grad():
+        regularizer.after_step(net)
+    return [*gradients, *trained]
 
 
 def _together(net: nn.Module, regularizer: Regularizer, images: Tensor, targets: Tensor) -> list[Tensor]:
-    """Return the gradients of a lone member."""
-    change, loss = vectorized(net, regularizer)
+    """Return the gradients of a lone member, and what its weights become after a step."""
+    vectorized = Vectorized(net, regularizer)
     trained = {
         name: value.detach()[None].requires_grad_() for name, value in net.named_parameters() if value.requires_grad
     }
     others = {name: value.detach()[None].clone() for name, value in net.state_dict().items() if name not in trained}
-    losses, _ = loss(trained, others, *change(images[None], targets[None]))
-    return [each[0] for each in torch.autograd.grad(losses.sum(), list(trained.values()))]
+    losses, _ = vectorized.loss(trained, others, *vectorized.change(images[None], targets[None]))
+    gradients = torch.autograd.grad(losses.sum(), list(trained.values()))
+    vectorized.change_weights(trained)
+    return [each[0] for each in (*gradients, *trained.values())]
 
 
 def _agree(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
-    largest = max(float(each.abs().max()) for each in theirs)
+    largest = max(float(each.detach().abs().max()) for each in theirs)
     return all(torch.allclose(*pair, rtol=0, atol=_TOLERANCE * largest) for pair in zip(ours, theirs, strict=True))
 
 

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from regbench.regularizers import Regularizer
 from regbench.seeding import stream_seed
+from regbench.training.around_steps import AroundSteps
 from regbench.training.attributes import TECHNIQUES, Attributes, is_plain
 from regbench.training.compiling import Compiled
 from regbench.training.scoring import scores
@@ -63,6 +64,8 @@ class Classifier(ChunkedModule):
         self.seed = seed
         self.watched = watched
         self._attributes = Attributes(regularizer, net)
+        self._around_steps = AroundSteps(regularizer, net)
+        self._penalizes_logits = regularizer.fills("penalty_on_logits")
         self._forward_and_loss = (
             Compiled(self._loss, self._attributes.changing_numbers, options={"layout_optimization": False})
             if compile
@@ -81,6 +84,7 @@ class Classifier(ChunkedModule):
     def configure_optimizers(self) -> Any:
         """Return the optimizer over the regularizer's parameter groups, and its schedule."""
         optimizer = self.make_optimizer(params=parameter_groups(self.net, self.regularizer))
+        self._around_steps.attach(optimizer)
         schedule = {"scheduler": self.make_scheduler(optimizer=optimizer), "interval": self.interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -123,7 +127,11 @@ class Classifier(ChunkedModule):
 
     def batch_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the loss of the regularized batch plus the regularizer's penalty."""
+        if self._around_steps.repeats:
+            return self._forward_and_loss(*self._around_steps.kept())[0]
         images, targets = self.regularized(batch)
+        if self._around_steps.keeps:
+            self._around_steps.keep(images, targets)
         loss, totals = self._forward_and_loss(images, targets)
         self._totals += totals
         return loss
@@ -153,6 +161,10 @@ class Classifier(ChunkedModule):
         """Return the images and targets `(N, C)` on which a batch of images and labels is trained."""
         images, labels = batch
         return self.regularizer.on_batch(images, self._one_hot.index_select(0, labels))
+
+    def objective(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what training makes small, a scalar, and the logits `(N, C)` of a regularized batch."""
+        return objective(self.net, self.regularizer, images, targets, penalizes_logits=self._penalizes_logits)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's logits, and lay the weights out for evaluation."""
@@ -185,25 +197,36 @@ class Classifier(ChunkedModule):
             self.net.to(memory_format=memory_format)
 
     def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return objective(self.net, self.regularizer, images, targets)
+        """Return the loss, and `(3,)`: examples, summed loss, correct answers."""
+        loss, logits = self.objective(images, targets)
+        return loss, totals(loss, logits, targets)
 
 
-def objective(net: nn.Module, regularizer: Regularizer, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of a regularized batch, and `(3,)`: examples, summed loss, correct answers.
+def objective(
+    net: nn.Module, regularizer: Regularizer, images: Tensor, targets: Tensor, *, penalizes_logits: bool
+) -> tuple[Tensor, Tensor]:
+    """Return what training makes small, a scalar, and the logits `(N, C)` of a regularized batch.
 
     Args:
         net: In training mode.
-        regularizer: Whose penalty is added.
-        images: `(N, 1, S, S)`.
+        regularizer: Whose penalties are added.
+        images: `(N, C, S, S)`.
         targets: Class probabilities `(N, C)`.
+        penalizes_logits: Whether the regularizer fills `penalty_on_logits`.
     """
     logits = net(images)
     loss = F.cross_entropy(logits, targets) + regularizer.penalty(net)
+    if penalizes_logits:
+        loss = loss + regularizer.penalty_on_logits(logits, targets)
+    return loss, logits
+
+
+def totals(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+    """Return `(3,)` in double precision: examples, summed loss, correct answers of a batch."""
     with torch.no_grad():
-        examples = torch.full((), len(images), dtype=torch.float64, device=images.device)
+        examples = torch.full((), len(logits), dtype=torch.float64, device=logits.device)
         correct = (logits.argmax(1) == targets.argmax(1)).sum().double()
-        totals = torch.stack([examples, loss.detach().double() * len(images), correct])
-    return loss, totals
+        return torch.stack([examples, loss.detach().double() * len(logits), correct])
 
 
 def parameter_groups(net: nn.Module, regularizer: Regularizer) -> list[dict[str, Any]]:
