@@ -6,6 +6,7 @@ paper. The other techniques get relatives, and every setting has a marker and a 
 reading depends on colour alone.
 """
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -114,9 +115,20 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show by itself: pyplot, which would keep every one of them, has not made it."""
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that IPython shows."""
+        picture = io.BytesIO()
+        with figure_style():
+            self.savefig(picture, format="png", dpi=120)
+        return picture.getvalue()
+
+
 def new_figure(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:
     """An empty figure of one panel, in inches; 4.3 wide stays readable when a phone shrinks it to its screen."""
-    figure = Figure((width, height), layout="constrained")
+    figure = ShownFigure((width, height), layout="constrained")
     return figure, figure.subplots()
 
 
