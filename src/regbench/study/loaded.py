@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from regbench.study.plots import Plots
 from regbench.study.results import Study, load
-from regbench.study.settings import NONE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +33,7 @@ class LoadedStudy(Study):
         """The report's figures, such as `study.plot.advantage()`."""
         return Plots(self)
 
-    def compare(self, baseline: str = NONE, metric: str = "test/acc", margin: float | None = None) -> "pd.DataFrame":
+    def compare(self, baseline: str = "none", metric: str = "test/acc", margin: float | None = None) -> "pd.DataFrame":
         """Compare every setting with the baseline, in pairs by seed.
 
         Args:
@@ -76,7 +75,9 @@ class LoadedStudy(Study):
         joined.insert(0, "comparison", joined.pop("comparison"))
         return joined
 
-    def report(self, out: str | PathLike[str] | None = None, baseline: str = NONE, margin: float | None = None) -> Path:
+    def report(
+        self, out: str | PathLike[str] | None = None, baseline: str = "none", margin: float | None = None
+    ) -> Path:
         """Write tables, figures and `report.html`, as `regbench report` does, and return the page's path.
 
         Args:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from regbench.storage.schema import kind_of
 from regbench.study.results import Study
-from regbench.study.settings import NONE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +29,7 @@ class Plots:
     def __init__(self, study: Study) -> None:
         self._study = study
 
-    def advantage(self, metric: str | None = None, baseline: str = NONE, family: str | int | None = None) -> "Figure":
+    def advantage(self, metric: str | None = None, baseline: str = "none", family: str | int | None = None) -> "Figure":
         """Draw each setting's lead over the baseline by epoch, with 95 % intervals for all settings at an epoch.
 
         Args:
@@ -50,7 +49,7 @@ class Plots:
         drawn = family_figures.advantage_figure(own, self._styles(), FileNames(), metric)
         return _figure(drawn, "advantage", "a baseline, another setting and their curves")
 
-    def differences(self, baseline: str = NONE, family: str | int | None = None) -> "Figure":
+    def differences(self, baseline: str = "none", family: str | int | None = None) -> "Figure":
         """Draw each setting's difference in test accuracy from the baseline, with its interval and verdict.
 
         Args:
@@ -80,9 +79,9 @@ class Plots:
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
 
-        return family_figures.seeds_figure(self._family(NONE, family), self._styles(), FileNames()).figure
+        return family_figures.seeds_figure(self._family("none", family), self._styles(), FileNames()).figure
 
-    def pairs(self, baseline: str = NONE, family: str | int | None = None) -> "Figure":
+    def pairs(self, baseline: str = "none", family: str | int | None = None) -> "Figure":
         """Draw a line for every seed, from the baseline's test accuracy to the setting's.
 
         Args:
@@ -110,9 +109,9 @@ class Plots:
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
 
-        return family_figures.gap_figure(self._family(NONE, family), self._styles(), FileNames()).figure
+        return family_figures.gap_figure(self._family("none", family), self._styles(), FileNames()).figure
 
-    def power(self, baseline: str = NONE, family: str | int | None = None) -> "Figure":
+    def power(self, baseline: str = "none", family: str | int | None = None) -> "Figure":
         """Draw how likely a study of so many seeds shows a difference as large as the margin.
 
         Args:
@@ -144,7 +143,7 @@ class Plots:
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
 
-        own = self._family(NONE, family)
+        own = self._family("none", family)
         _check_column(column, own)
         return family_figures.convergence_figure(own, self._styles(), column, FileNames()).figure
 
@@ -159,7 +158,7 @@ class Plots:
         """
         from regbench.study.figures.predictions import reliability_figure
 
-        own = self._family(NONE, family)
+        own = self._family("none", family)
         read = {label: _predictions(own, label, "reliability") for label in own.labels}
         return reliability_figure("reliability", read, self._styles()).figure
 
@@ -175,7 +174,7 @@ class Plots:
         """
         from regbench.study.figures.predictions import confusion_figure
 
-        own = self._family(NONE, family)
+        own = self._family("none", family)
         read = _predictions(own, label, "confusion")
         return confusion_figure("confusion", read.confusion, self._classes(own, read), label).figure
 
@@ -191,7 +190,7 @@ class Plots:
         """
         from regbench.study.figures.predictions import mistake_grid
 
-        own = self._family(NONE, family)
+        own = self._family("none", family)
         read = _predictions(own, label, "mistakes")
         if not read.mistakes:
             raise ValueError(f"mistakes: expected a setting with wrong answers, received {label}, which has none")
