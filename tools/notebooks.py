@@ -31,12 +31,10 @@ def run_notebook(path: Path, folder: Path) -> nbformat.NotebookNode:
 
 def _plain(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Leave out when and where it ran: the versions are those of the lock."""
-    notebook.metadata = nbformat.NotebookNode(
-        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
-        language_info={"name": "python"},
-    )
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})  # type: ignore[no-untyped-call]  # nbformat's
     for cell in notebook.cells:
-        cell.metadata = nbformat.NotebookNode()
+        cell.metadata.clear()
     return notebook
 
 
