@@ -92,9 +92,14 @@ def test_every_figure_of_the_report_can_be_had_changed_and_saved(name: str, stud
     settings = dict(mpl.rcParams)
     figure = getattr(study.plot, name)()
     assert isinstance(figure, Figure)
-    figure.axes[0].set_title("My own title")
+    panel = figure.axes[0]
+    before = panel.get_title("left")
+    panel.set_title("My own title")
+    # The new words stand where the old ones stood, and are not drawn over them.
+    assert [panel.get_title(loc) for loc in ("left", "center", "right")] == ["My own title", "", ""]
     figure.savefig(tmp_path / "figure.svg")
-    assert "My own title" in (tmp_path / "figure.svg").read_text()
+    assert "My own title" in (saved := (tmp_path / "figure.svg").read_text())
+    assert before == "" or f">{before}<" not in saved
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert dict(mpl.rcParams) == settings
 

@@ -17,6 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 INK = "#1f2429"
 PAPER = "#fffffe"
@@ -115,8 +116,21 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+class StyledAxes(Axes):
+    """A panel whose title stays in its place and its type when its words are changed, outside of `figure_style` too."""
+
+    def set_title(self, label: str, *arguments: Any, **options: Any) -> Text:
+        """Set the title as `Axes` does, at the left unless `loc` says otherwise."""
+        with figure_style():
+            return super().set_title(label, *arguments, **options)
+
+
 class ShownFigure(Figure):
     """A figure that notebooks show by itself: pyplot, which would keep every one of them, has not made it."""
+
+    def add_subplot(self, *arguments: Any, **options: Any) -> Axes:
+        """Add a panel as `Figure` does, one of `StyledAxes`."""
+        return super().add_subplot(*arguments, **{"axes_class": StyledAxes, **options})
 
     def _repr_png_(self) -> bytes:
         """Return the picture that IPython shows."""
