@@ -146,9 +146,21 @@ def test_what_is_not_there_is_refused_in_one_line(
         eval(ask, {"study": study, "two": two_families})
 
 
+def test_accuracy_is_drawn_along_the_strength_that_was_varied(tmp_path: Path) -> None:
+    settings = {f"dropout p={p}": 0.9 - p / 10 for p in (0.1, 0.3, 0.5)}
+    study = load_study(write_study(tmp_path / "strengths", settings, range(3), epochs=2, noise=0))
+    panel = study.plot.along().axes[0]
+    means = study.runs.groupby("config/regularizer.dropout.p")["test/acc"].mean()
+    drawn = [line.get_ydata() for line in panel.lines if len(line.get_xdata()) == 3]
+    assert any(list(line) == pytest.approx(list(100 * means)) for line in drawn)
+    assert study.plot.along("dropout p").axes[0].get_xlabel() == panel.get_xlabel()
+    with pytest.raises(ValueError, match=r"^parameter: expected one of 0 \(dropout p\); received 'p'$"):
+        study.plot.along("p")
+
+
 def test_figures_that_need_what_a_study_lacks_say_so(tmp_path: Path, study: LoadedStudy) -> None:
     one = load_study(write_study(tmp_path / "one", {"dropout": 0.9}, range(2), epochs=2))
-    for name in ("advantage", "differences", "pairs", "power"):
+    for name in ("advantage", "along", "differences", "pairs", "power"):
         with pytest.raises(ValueError, match=f"^{name}: expected .*; the study has none$"):
             getattr(one.plot, name)()
     study.report(tmp_path / "report")

@@ -130,7 +130,8 @@ class ShownFigure(Figure):
 
     def add_subplot(self, *arguments: Any, **options: Any) -> Axes:
         """Add a panel as `Figure` does, one of `StyledAxes`."""
-        return super().add_subplot(*arguments, **{"axes_class": StyledAxes, **options})
+        panel: Axes = super().add_subplot(*arguments, **{"axes_class": StyledAxes, **options})
+        return panel
 
     def _repr_png_(self) -> bytes:
         """Return the picture that IPython shows."""

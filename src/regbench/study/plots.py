@@ -147,6 +147,24 @@ class Plots:
         _check_column(column, own)
         return family_figures.convergence_figure(own, self._styles(), column, FileNames()).figure
 
+    def along(self, parameter: str | int | None = None) -> "Figure":
+        """Draw accuracy against a number that was varied, such as a technique's strength or `train_size`.
+
+        Args:
+            parameter: Its title or its place among those that were varied, from 0; the only one unless given.
+
+        Raises:
+            ValueError: There is no such number, or none was varied.
+        """
+        from regbench.study.report.parameter_section import full_title, parameter_figures
+        from regbench.study.varied_parameters import varied_parameters
+
+        varied = varied_parameters(self._study)
+        if not varied:
+            raise ValueError("along: expected a number that differs from run to run; the study has none")
+        place = _place("parameter", parameter, [full_title(each) for each in varied])
+        return parameter_figures(varied[place], self._styles(), "along")[0].figure
+
     def reliability(self, family: str | int | None = None) -> "Figure":
         """Draw test accuracy against confidence: on the diagonal a network is as often right as it is sure.
 
@@ -203,22 +221,15 @@ class Plots:
         found = comparisons(self._study, baseline)
         if not found:
             raise ValueError(f"{self._study.name}: expected finished runs, received none")
-        titles = [each.title for each in found]
-        if family is None:
-            if len(found) > 1:
-                raise ValueError(f"family: expected one of {_listed(titles)}; received none")
-            return found[0]
-        place = titles.index(family) if family in titles else family
-        if not isinstance(place, int) or not 0 <= place < len(found):
-            raise ValueError(f"family: expected one of {_listed(titles)}; received {family!r}")
-        return found[place]
+        return found[_place("family", family, [each.title for each in found])]
 
     def _styles(self) -> Mapping[str, "SettingStyle"]:
         """A setting looks the same in every figure of a study, as in its report."""
         from regbench.drawing.style import setting_styles
         from regbench.study.comparisons import comparisons
 
-        return setting_styles([label for each in comparisons(self._study) for label in each.labels])
+        labels = [label for each in comparisons(self._study) for label in each.labels]
+        return setting_styles([*labels, *map(str, self._study.runs["label"].unique())])
 
     def _classes(self, comparison: "Comparison", read: "Predictions") -> list[str]:
         from regbench.study.report.family_figures import class_names, classes_of
@@ -253,5 +264,10 @@ def _predictions(comparison: "Comparison", label: str, name: str) -> "Prediction
     return found
 
 
-def _listed(titles: list[str]) -> str:
-    return "; ".join(f"{place} ({title})" for place, title in enumerate(titles))
+def _place(name: str, asked: str | int | None, titles: list[str]) -> int:
+    """Return the place of what is asked for by its title or its place; that of the only one where nothing is asked."""
+    place = 0 if asked is None and len(titles) == 1 else titles.index(asked) if asked in titles else asked
+    if not isinstance(place, int) or not 0 <= place < len(titles):
+        listed = "; ".join(f"{place} ({title})" for place, title in enumerate(titles))
+        raise ValueError(f"{name}: expected one of {listed}; received {'none' if asked is None else repr(asked)}")
+    return place
