@@ -1,6 +1,6 @@
 # RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-engines test-fast lint bench bench-gpu lock methods simulations known-code clean
+.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-engines test-fast lint docs notebooks bench bench-gpu lock methods simulations known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -51,7 +51,7 @@ published: $(STAMP) ## reproduce docs/published.md, hours of training; finished 
 	for each in $(PUBLISHED); do \
 		if [ -d outputs/sweeps/$$each ]; then $(BIN)/regbench report outputs/sweeps/$$each --out docs/published/$$each; fi; \
 	done
-	$(BIN)/python -m tools.published docs/published docs/published.md README.md
+	$(BIN)/python -m tools.published docs/published docs/published.md
 
 networks: $(STAMP) ## score the four shipped networks on the official test set
 	@set -e; for each in none dropout weight_decay "batchnorm regularizer.batchnorm.layers=maps"; do \
@@ -79,6 +79,12 @@ lint: $(STAMP) ## check style, types and which package imports which
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP) ## build the documentation site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+notebooks: $(STAMP) ## run the notebooks of docs/notebooks and keep their outputs
+	$(BIN)/python -m tools.notebooks docs/notebooks/*.ipynb
+
 bench: $(STAMP) ## compare the speed with hand-written loops: make bench ARGS='--threads 1'
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -99,5 +105,5 @@ known-code: $(STAMP) ## write the fingerprints of RegBench's own code, after a c
 	$(BIN)/python -m tools.known_code
 
 clean: ## remove the environment and caches, never outputs/ or data/
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

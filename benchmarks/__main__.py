@@ -1,4 +1,4 @@
-"""Measure everything, write `benchmarks/results.md` and its table into the README: `make bench`; or show a part."""
+"""Measure everything, write `benchmarks/results.md` and the table of `docs/speed.md`: `make bench`; or show a part."""
 
 import argparse
 import datetime
@@ -17,7 +17,7 @@ from benchmarks.rounds import Epoch, interleave
 from benchmarks.table import Row, put, table
 
 RESULTS = Path(__file__).parent / "results.md"
-README = RESULTS.parents[1] / "README.md"
+PAGE = RESULTS.parents[1] / "docs/speed.md"
 FULL_SWEEP = 55_000
 SECTIONS = ("loops", "startup", "sweep")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "jax", "flax", "numpy")
@@ -216,8 +216,8 @@ def main() -> None:
         *notes,
     ]
     RESULTS.write_text("\n\n".join(page) + "\n", encoding="utf-8")
-    README.write_text(put(table(rows), README.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"written: {RESULTS} and the table of {README}")
+    PAGE.write_text(put(table(rows), PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"written: {RESULTS} and the table of {PAGE}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Every command of the README is run, on a few of the embedded digits with one epoch where it trains."""
+"""Every command of the README, and of the pages that begin where it ends, is run.
+
+Where it trains, on a few of the embedded digits with one epoch.
+"""
 
 import itertools
 import os
@@ -13,13 +16,18 @@ import pytest
 
 from tests.commands import ROOT, Command
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/first-comparison.md", "docs/using-runs.md")
+}
+START = PAGES["docs/first-comparison.md"]
 BLOCKS = [
-    [line for line in block.splitlines() if line] for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    block.splitlines()
+    for block in dict.fromkeys(re.findall(r"^```bash\n(.*?)^```", "\n".join(PAGES.values()), re.MULTILINE | re.DOTALL))
 ]
 COMMANDS = [line for block in BLOCKS for line in block]
 QUICK = ["dataset=digits", "trainer.max_epochs=1", "threads=1"]
-OWN = "output_penalty"  # the README's own regularizer, which is not among those of the house
+OWN = "output_penalty"  # the pages' own regularizer, which is not among those of the house
 
 
 def is_here(block: list[str]) -> bool:
@@ -28,10 +36,17 @@ def is_here(block: list[str]) -> bool:
 
 
 def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", START, re.DOTALL)
 
 
-def test_the_readme_holds_the_commands_that_are_run_here() -> None:
+def test_the_readme_is_a_screen_with_two_commands_and_a_figure() -> None:
+    page = PAGES["README.md"]
+    assert len(page.splitlines()) <= 60
+    assert len(re.findall(r"```bash\n", page)) == 2
+    assert page.count("<img ") == 1
+
+
+def test_the_pages_hold_the_commands_that_are_run_here() -> None:
     assert len(COMMANDS) >= 12
     assert all(command.split()[0] in {"python", "regbench", "make"} for command in COMMANDS)
     left_out = [line for block in BLOCKS if not is_here(block) for line in block]
@@ -40,7 +55,8 @@ def test_the_readme_holds_the_commands_that_are_run_here() -> None:
 
 def test_the_speed_table_is_the_one_that_was_measured() -> None:
     measured = (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"<!-- speed -->\n(.*?)\n<!-- end of speed -->", README, re.DOTALL)
+    page = (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- speed -->\n(.*?)\n<!-- end of speed -->", page, re.DOTALL)
     assert len(shown.splitlines()) >= 8
     assert shown in measured
 
@@ -58,7 +74,7 @@ def made_quick(arguments: list[str]) -> list[str]:
 
 
 def works(call: Command, line: str) -> None:
-    """Type a command of the README into an empty folder, or one with what earlier commands left."""
+    """Type a command of a page into an empty folder, or one with what earlier commands left."""
     program, *arguments = shlex.split(line)
     if program == "python":
         program, *arguments = arguments
@@ -79,18 +95,29 @@ def test_the_commands_of_a_block_do_what_they_say(
 ) -> None:
     if any("outputs/sweeps" in line for line in block):  # a sweep's many figures are drawn in the tests of reports
         request.getfixturevalue("unrendered")
-    if any("outputs/runs" in line for line in block):  # which the README's first command has left
-        works(command, next(line for line in COMMANDS if line.startswith("python")))
+    if any("outputs/runs" in line for line in block):  # which the page's first run has left
+        works(command, "python train.py regularizer=batchnorm")
     for line in block:
         works(command, line)
 
 
 @pytest.mark.slow
-def test_the_regularizer_of_the_readme_trains_once_its_two_files_are_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["docs/first-comparison.md", "docs/python.md"])
+def test_the_python_of_a_page_runs_as_it_stands(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(import regbench\n.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = blocks
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "outputs/sweeps/mine/report/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_regularizer_of_the_page_trains_once_its_two_files_are_written(tmp_path: Path) -> None:
     """In a copy of the repository's code and a process of its own."""
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (technique,), (configuration,) = code_blocks("python"), code_blocks("yaml")
+    _, technique = code_blocks("python")
+    (configuration,) = code_blocks("yaml")
     assert len([line for line in (technique + configuration).splitlines() if line.strip()]) < 20
     (tmp_path / "src/regbench/regularizers/output_penalty.py").write_text(technique)
     (tmp_path / "configs/regularizer/output_penalty.yaml").write_text(configuration)
@@ -109,7 +136,7 @@ def test_the_regularizer_of_the_readme_trains_once_its_two_files_are_written(tmp
     assert list(tmp_path.glob(f"outputs/runs/*/dropout+{OWN}-*/seed0/results.json"))
 
 
-def test_the_make_targets_of_the_readme_exist() -> None:
+def test_the_make_targets_of_the_pages_exist() -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = {line.split()[1] for line in COMMANDS if line.startswith("make ")}
     assert named <= set(targets)
@@ -119,6 +146,6 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 
 def test_the_table_of_options_is_complete() -> None:
     for group in ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks"):
-        (row,) = re.findall(rf"^\| `{group}` \|(.*)\|$", README, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{group}` \|(.*)\|$", START, re.MULTILINE)
         named = set(re.findall(r"`(\w+)`", row))
         assert named == {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,22 +95,15 @@ def report(
     interrupted or have not started do not change it.
     """
     from regbench.study import load
-    from regbench.study.report import is_run, list_left_out, write_report, write_run_report
+    from regbench.study.report import list_left_out, report_folder, report_on
     from regbench.study.results import LEFT_OUT
 
-    command = f"regbench report {shlex.join(map(str, paths))}"
-    command += f" --baseline {shlex.quote(baseline)}" if baseline != "none" else ""
-    command += f" --margin {margin:g}" if margin is not None else ""
     with _one_line_errors():
-        target = out or _report_folder(paths)
+        target = out or report_folder(paths)
         study = load(*paths)
-        if len(paths) == 1 and is_run(paths[0]):
-            page = write_run_report(study, paths[0], target, command)
-        else:
-            wanted = None if margin is None else margin / 100
-            page, verdicts = write_report(study, target, baseline, wanted, command)
-            for line in verdicts:
-                typer.echo(line)
+        page, verdicts = report_on(study, paths, target, baseline, None if margin is None else margin / 100)
+    for line in verdicts:
+        typer.echo(line)
     for line in list_left_out(study):
         typer.echo(line, err=True)
     typer.echo(f"Report: {page}")
@@ -288,13 +280,6 @@ def export(
         files = write_exports(load_run(run, trust or ()), out or run / "export", names)
     for file in files:
         typer.echo(file)
-
-
-def _report_folder(paths: list[Path]) -> Path:
-    """Inside the one folder given; a CSV stands in the report that it came from, and several have no common folder."""
-    if len(paths) == 1 and (paths[0].is_dir() or not paths[0].exists()):
-        return paths[0] / "report"
-    raise ValueError("expected --out FOLDER for a report of several studies or of a results.csv, received none")
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Published numbers and claims beside ours: the tables of ``docs/published.md`` and of the README."""
+"""Published numbers and claims beside ours: the tables of ``docs/published.md``."""

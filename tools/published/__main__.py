@@ -1,4 +1,4 @@
-"""Fills the tables into the pages: ``python -m tools.published docs/published docs/published.md README.md``."""
+"""Fills the tables into the page: ``python -m tools.published docs/published docs/published.md``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writes the tables of `docs/published.md` and of the README: published numbers beside ours, claims, searches.
+"""Writes the tables of `docs/published.md`: published numbers beside ours, claims, searches.
 
 `make published` runs it after the studies; a test keeps both pages true to the committed `results.csv` files.
 """

@@ -6,6 +6,7 @@ paper. The other techniques get relatives, and every setting has a marker and a 
 reading depends on colour alone.
 """
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 INK = "#1f2429"
 PAPER = "#fffffe"
@@ -114,9 +116,34 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+class StyledAxes(Axes):
+    """A panel whose title stays in its place and its type when its words are changed, outside of `figure_style` too."""
+
+    def set_title(self, label: str, *arguments: Any, **options: Any) -> Text:
+        """Set the title as `Axes` does, at the left unless `loc` says otherwise."""
+        with figure_style():
+            return super().set_title(label, *arguments, **options)
+
+
+class ShownFigure(Figure):
+    """A figure that notebooks show by itself: pyplot, which would keep every one of them, has not made it."""
+
+    def add_subplot(self, *arguments: Any, **options: Any) -> Axes:
+        """Add a panel as `Figure` does, one of `StyledAxes`."""
+        panel: Axes = super().add_subplot(*arguments, **{"axes_class": StyledAxes, **options})
+        return panel
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that IPython shows."""
+        picture = io.BytesIO()
+        with figure_style():
+            self.savefig(picture, format="png", dpi=120)
+        return picture.getvalue()
+
+
 def new_figure(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:
     """An empty figure of one panel, in inches; 4.3 wide stays readable when a phone shrinks it to its screen."""
-    figure = Figure((width, height), layout="constrained")
+    figure = ShownFigure((width, height), layout="constrained")
     return figure, figure.subplots()
 
 

@@ -13,10 +13,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from regbench.config import compose
+from regbench.config import compose_checked
 from regbench.config.budget import averaging_warning
 from regbench.config.identity import run_name
 from regbench.config.loaded_code import check_loaded_code
+from regbench.overrides import with_keywords
 from regbench.runs.acting import find_acting
 from regbench.runs.engine import Engine
 from regbench.runs.evaluation import score_splits, write_predictions
@@ -34,24 +35,38 @@ from regbench.training.weights import write_tensors
 
 
 def train(
-    *overrides: str, folder: str | PathLike[str] | None = None, callbacks: Sequence[pl.Callback] = ()
+    *overrides: str,
+    folder: str | PathLike[str] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    config_dir: str | PathLike[str] | None = None,
+    progress: bool = False,
+    **values: Any,
 ) -> RunResults:
     """Train one run, as `python train.py OVERRIDE…` does, unless it is finished already.
 
     Args:
-        overrides: As on the command line: `"regularizer=dropout"`, `"seed=1"`.
+        overrides: As on the command line: `"regularizer=dropout"`, `"trainer.max_epochs=5"`.
         folder: The run folder; `outputs/runs/…`, named after the configuration, unless given.
-        callbacks: As in `run`.
+        callbacks: As in `run`. Those of the group `callbacks`, which are part of a run, are overrides.
+        config_dir: A folder of your own with YAML groups, as `--config-dir` on the command line.
+        progress: Whether a bar is shown.
+        values: Further overrides by key: `seed=1`, `dataset="digits"`.
 
     Returns:
         As `run`.
 
     Raises:
         ValueError: The overrides do not compose, or the configuration is wrong.
+        TypeError: A value cannot be written as an override.
     """
-    config = compose(overrides)
+    if isinstance(callbacks, str):
+        raise TypeError(
+            f"callbacks: expected Lightning callbacks; received text; write 'callbacks={callbacks}' for that"
+        )
+    given = with_keywords(overrides, values)
+    config = compose_checked(given, config_dir)
     place = Path(folder) if folder is not None else Path("outputs/runs") / run_name(config)
-    return run(place, config, overrides, callbacks=callbacks)
+    return run(place, config, given, callbacks=callbacks, show_progress=progress)
 
 
 def run(

@@ -48,18 +48,22 @@ def stopping_workers(runs: Callable[[], list[Path]]) -> Iterator[None]:
         yield
 
 
-def watch_parent() -> None:
-    """End this worker soon after its parent is gone, killed without a chance to stop it; a second call does nothing.
+def watch_parent(parent: int | None = None) -> None:
+    """End this process soon after its parent is gone, killed without a chance to stop it; a second call does nothing.
 
     A run under way is recorded as interrupted first.
+
+    Args:
+        parent: The parent's number; a worker knows it, and a process that is none watches nothing unless it is given.
     """
-    parent = multiprocessing.parent_process()
+    if parent is None and (starter := multiprocessing.parent_process()) is not None:
+        parent = starter.pid
     if parent is None or any(each.name == _WATCHER for each in threading.enumerate()):
         return
-    threading.Thread(target=_end_without, args=(parent.pid,), name=_WATCHER, daemon=True).start()
+    threading.Thread(target=_end_without, args=(parent,), name=_WATCHER, daemon=True).start()
 
 
-def _end_without(parent: int | None) -> None:
+def _end_without(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)  # ends it at once between runs, and as `Terminated` within one

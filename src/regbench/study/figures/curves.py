@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.storage.schema import KINDS, kind_of
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 
 SPLITS = {"probe": "training subset", "val": "validation", "test": "test"}
 _SPLIT_STYLE = {"probe": ("#0072b2", "-", "o"), "val": ("#d55e00", (0, (5, 1.5)), "s"), "test": ("#009e73", ":", "D")}
@@ -24,7 +24,7 @@ _MOST_LINES = 12
 
 def convergence_plot(
     name: str, history: pd.DataFrame, best: Mapping[str, float], column: str, styles: Mapping[str, SettingStyle]
-) -> RenderedFigure:
+) -> DrawnFigure:
     """One quantity by epoch, one line per setting: the mean over seeds and a band of one standard deviation.
 
     Args:
@@ -49,7 +49,7 @@ def convergence_plot(
         _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {KINDS[kind].words}")
         left_out = len(styles) - len(labels)
         caption = f"{SPLITS[split].capitalize()} {KINDS[kind].words} by epoch."
-        return render(name, caption + (f" {left_out} more settings are left out." if left_out else ""), figure)
+        return DrawnFigure(name, caption + (f" {left_out} more settings are left out." if left_out else ""), figure)
 
 
 def advantage_plot(
@@ -59,7 +59,7 @@ def advantage_plot(
     baseline: str,
     metric: str = "val/acc",
     constant_rate: bool = True,
-) -> RenderedFigure:
+) -> DrawnFigure:
     """The mean difference from the baseline by epoch, with its interval, and below it who leads at which budget.
 
     Args:
@@ -100,7 +100,7 @@ def advantage_plot(
             f"{stopping} The band is a 95 % interval for all settings at that epoch; the verdicts "
             f"rest on the test accuracy of the chosen checkpoints. {leader_sentence(frame, baseline)}"
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def leader_sentence(frame: pd.DataFrame, baseline: str) -> str:
@@ -116,7 +116,7 @@ def leader_sentence(frame: pd.DataFrame, baseline: str) -> str:
     return f"The highest mean: {', '.join(said)}."
 
 
-def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, title: str = "") -> RenderedFigure:
+def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, title: str = "") -> DrawnFigure:
     """Accuracy (``acc``) or loss of one run by epoch: training subset, validation, and test where tracked."""
     with figure_style():
         figure, axes = new_figure()
@@ -132,7 +132,7 @@ def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, 
         if best is not None and np.isfinite(best):
             axes.axvline(best + 1, color=INK, lw=1, ls=(0, (2, 2)), label=f"chosen checkpoint, epoch {best + 1:g}")
         _finish(figure, axes, kind, limits, shorten(title, 44) or KINDS[kind].words.capitalize())
-        return render(name, f"{KINDS[kind].words.capitalize()} by epoch{' of ' + title if title else ''}.", figure)
+        return DrawnFigure(name, f"{KINDS[kind].words.capitalize()} by epoch{' of ' + title if title else ''}.", figure)
 
 
 def _by_epoch(history: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regbench.drawing.style import FAINT, PAPER, RULE, SettingStyle, figure_style, new_figure, shorten
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.formatting import mean_sd_of, points
 
 _MOST_SEEDS = 100
@@ -27,7 +27,7 @@ def forest_plot(
     margin: float,
     limits: tuple[float, float] | None = None,
     title: str = "",
-) -> RenderedFigure:
+) -> DrawnFigure:
     """Each setting's difference from the baseline with its interval, and the verdict beside it.
 
     Args:
@@ -61,10 +61,10 @@ def forest_plot(
             f"shaded band is the margin, ±{100 * margin:g} points: a setting is equivalent where its interval lies "
             "inside the band, and undecided where it holds 0 and leaves the band."
         )
-        return render(name, f"{title}: {caption}" if title else caption, figure)
+        return DrawnFigure(name, f"{title}: {caption}" if title else caption, figure)
 
 
-def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> RenderedFigure:
+def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> DrawnFigure:
     """Every run's test accuracy as a point, the same seed at the same height in every row, the mean as a bar."""
     labels = present_labels(runs, styles)
     shown, told = some_seeds(runs)
@@ -85,10 +85,10 @@ def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle])
             "Test accuracy of every run; the bar is the mean. In every row the same seed stands at the same height. "
             f"Numbers are the mean ± one standard deviation.{told}"
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
-def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> RenderedFigure:
+def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> DrawnFigure:
     """The generalization gap: test accuracy (full) joined to training accuracy (hollow), one row per setting."""
     labels = present_labels(runs, styles)
     shown, told = some_seeds(runs)
@@ -110,7 +110,7 @@ def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) 
             "evaluation mode; ticks are single runs. Between them lies the generalization gap. A small gap is no merit "
             f"where the test accuracy is lower, too.{told}"
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def some_seeds(runs: pd.DataFrame, most: int = _MOST_SEEDS) -> tuple[list[Any], str]:

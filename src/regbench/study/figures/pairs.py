@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from regbench.drawing.style import FAINT, INK, SettingStyle, figure_style, shorten
 from regbench.study.figures.differences import present_labels, some_seeds
 from regbench.study.figures.panels import name_panel, setting_panels
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.formatting import points
 
 _MOST_LINES = 40
@@ -21,7 +21,7 @@ def pairs_plot(
     styles: Mapping[str, SettingStyle],
     baseline: str,
     outlying: Collection[tuple[str, int]] = (),
-) -> RenderedFigure | None:
+) -> DrawnFigure | None:
     """Draw a line for every seed from the baseline's test accuracy to the setting's, one panel a setting.
 
     A line that rises is a seed on which the setting is better. Lines that run side by side show what pairing takes out:
@@ -68,7 +68,7 @@ def pairs_plot(
             "Lines that run side by side say that seeds differ, but the difference between the settings hardly does."
             f"{told}"
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def _lines(axes: Axes, both: pd.DataFrame, style: SettingStyle, seeds: Collection[Any]) -> None:

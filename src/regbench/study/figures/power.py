@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, shorten
 from regbench.study.figures.panels import columns_of, name_panel, setting_panels
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 
 _TICKS = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 _WANTED = 80.0
@@ -23,7 +23,7 @@ def power_plot(
     margin: float,
     now: Mapping[str, int],
     needed: Mapping[str, str],
-) -> RenderedFigure:
+) -> DrawnFigure:
     """Draw each setting's power against the number of seeds, one panel a setting.
 
     Args:
@@ -61,7 +61,7 @@ def power_plot(
             "80 %. Dotted: the same if the difference just observed were the true one, which it never quite is. "
             "Low power does not weaken a verdict that was reached: such a study could as well have missed it."
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def _curve(axes: Axes, own: pd.DataFrame, style: SettingStyle, now: int) -> None:

@@ -9,20 +9,20 @@ from regbench.drawing.confusion import MOST_NAMED_CLASSES, Array, confusion_matr
 from regbench.drawing.pictures import visible
 from regbench.drawing.reliability import Calibration, reliability_diagram
 from regbench.drawing.style import SettingStyle, figure_style, new_figure, shorten
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.predictions import Mistake, Predictions
 
 
-def confusion_figure(name: str, counts: Array, classes: Sequence[str], label: str) -> RenderedFigure:
+def confusion_figure(name: str, counts: Array, classes: Sequence[str], label: str) -> DrawnFigure:
     """Percent of each class's test images by answer."""
     with figure_style():
         caption = f"{label}: percent of each class's test images by answer."
-        return render(name, caption, confusion_matrix(counts, classes, label))
+        return DrawnFigure(name, caption, confusion_matrix(counts, classes, label))
 
 
 def reliability_figure(
     name: str, predictions: Mapping[str, Predictions], styles: Mapping[str, SettingStyle]
-) -> RenderedFigure:
+) -> DrawnFigure:
     """Accuracy against confidence: on the diagonal a network is as often right as it is sure."""
     found = {label: Calibration(each.bins, float(np.mean(each.errors))) for label, each in predictions.items()}
     with figure_style():
@@ -31,10 +31,10 @@ def reliability_figure(
             "network is surer than right. Bins with fewer than 10 or one in 1,000 predictions are not drawn. The error "
             "is the expected calibration error, averaged over runs."
         )
-        return render(name, caption, reliability_diagram(found, styles))
+        return DrawnFigure(name, caption, reliability_diagram(found, styles))
 
 
-def sample_grid(name: str, images: Array, classes: Sequence[str]) -> RenderedFigure:
+def sample_grid(name: str, images: Array, classes: Sequence[str]) -> DrawnFigure:
     """Four test images of every class, two classes a row."""
     shown = min(len(classes), len(images) // 4, MOST_NAMED_CLASSES)
     rows = -(-shown // 2)
@@ -46,10 +46,10 @@ def sample_grid(name: str, images: Array, classes: Sequence[str]) -> RenderedFig
             for step in range(4):
                 _tile(axes, images[4 * number + step], left + step, top)
         _bare(axes, 8.5, -1.5 * rows + 0.45, 0.5)
-        return render(name, "Test images, four of every class.", figure)
+        return DrawnFigure(name, "Test images, four of every class.", figure)
 
 
-def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], label: str) -> RenderedFigure:
+def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], label: str) -> DrawnFigure:
     """The test images that a setting's runs got most confidently wrong: class, answer and confidence beneath each."""
     rows = -(-len(found) // 4)
     with figure_style():
@@ -62,7 +62,7 @@ def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], la
         _bare(axes, 4.36, -1.44 * rows + 0.02, 0.02)
         axes.set_title(shorten(label, 44))
         caption = f"{label}: its most certain mistakes, class → answer."
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def _tile(axes: Axes, image: Array, left: float, top: float) -> None:

@@ -1,23 +1,36 @@
-"""A figure as files and as a part of a page."""
+"""A drawn figure, as it is, as files and as a part of a page."""
 
 import io
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from regbench.drawing.style import INK, PAPER, RULE
+from regbench.drawing.style import INK, PAPER, RULE, figure_style
 
 
 @dataclass(frozen=True)
-class RenderedFigure:
-    """One drawn figure: its file's stem, its description in a sentence, and both formats."""
+class DrawnFigure:
+    """One drawn figure: its file's stem, its description in a sentence, and Matplotlib's object, which may be changed.
+
+    Its files are made when they are first asked for.
+    """
 
     name: str
     caption: str
-    svg: str
-    png: bytes
+    figure: Figure
+
+    @property
+    def svg(self) -> str:
+        """The figure as SVG."""
+        return self._files[0]
+
+    @property
+    def png(self) -> bytes:
+        """The figure as PNG."""
+        return self._files[1]
 
     def inline(self) -> str:
         """The SVG for a page: its ids made unique to this figure, its ink and paper left to the page's colours."""
@@ -31,13 +44,14 @@ class RenderedFigure:
         body = body.replace(PAPER, "var(--paper)").replace(INK, "currentColor").replace(RULE, "var(--rule)")
         return re.sub(r"\n\s*", "\n", body)
 
-
-def render(name: str, caption: str, figure: Figure) -> RenderedFigure:
-    """The figure in both formats, without the clock or the machine in them, so that the same data gives same bytes."""
-    svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    # Laid out once: the second format takes the first one's places, without the pass that `savefig` makes for them.
-    figure.set_layout_engine("none")
-    figure.set_dpi(160)
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]  # Matplotlib's
-    return RenderedFigure(name, caption, svg.getvalue(), png.getvalue())
+    @cached_property
+    def _files(self) -> tuple[str, bytes]:
+        """SVG and PNG without the clock or the machine in them, so that the same data gives the same bytes."""
+        svg, png = io.StringIO(), io.BytesIO()
+        with figure_style():
+            self.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+            # Laid out once: the second format takes the first one's places, without `savefig`'s pass that makes them.
+            self.figure.set_layout_engine("none")
+            self.figure.set_dpi(160)
+            FigureCanvasAgg(self.figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]  # Matplotlib's
+        return svg.getvalue(), png.getvalue()

@@ -10,14 +10,14 @@ from matplotlib.ticker import MaxNLocator
 from regbench.drawing.style import INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.storage.tuning import Range, TrialRecord
 from regbench.study.expected_best import ExpectedBest
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 
 _WHOLE, _PRUNED = "trained to the end", "pruned or diverged"
 
 
 def expected_best_plot(
     name: str, curves: Mapping[str, ExpectedBest], styles: Mapping[str, SettingStyle], metric: str
-) -> RenderedFigure:
+) -> DrawnFigure:
     """Draw each setting's expected best validation score against the number of trials, with its band."""
     scale, unit = (100, "accuracy, %") if metric == "val/acc" else (1, "loss")
     with figure_style():
@@ -39,7 +39,7 @@ def expected_best_plot(
             "Expected best validation score of k trials drawn with replacement from all of a setting's trials "
             "(Dodge et al., 2019); the band is one standard deviation. Who leads may depend on the number of trials."
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def sensitivity_plot(
@@ -52,7 +52,7 @@ def sensitivity_plot(
     default: object,
     style: SettingStyle,
     metric: str,
-) -> RenderedFigure:
+) -> DrawnFigure:
     """Draw all trials' validation scores against one searched value, the choice marked.
 
     Args:
@@ -91,7 +91,7 @@ def sensitivity_plot(
             f"Validation score of every trial of {title} against {shown}; the star is the chosen trial, hollow marks "
             "are trials that were pruned or diverged. What lies far below the others is cut off."
         )
-        return render(name, caption, figure)
+        return DrawnFigure(name, caption, figure)
 
 
 def _marks(axes: Axes, places: np.ndarray, scores: np.ndarray, style: SettingStyle, filled: bool) -> None:

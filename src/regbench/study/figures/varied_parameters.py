@@ -10,7 +10,7 @@ from scipy import stats
 
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.study.figures.differences import present_labels
-from regbench.study.figures.rendering import RenderedFigure, render
+from regbench.study.figures.rendering import DrawnFigure
 
 _SPLITS = (
     ("train/acc", "training", "#0072b2", "o", "-"),
@@ -22,7 +22,7 @@ _POINTWISE = "Means over seeds; each interval is a 95 % t-interval of its own po
 
 def parameter_plots(
     name: str, runs: pd.DataFrame, key: str, log: bool, picked: float | None
-) -> tuple[RenderedFigure, RenderedFigure]:
+) -> tuple[DrawnFigure, DrawnFigure]:
     """Accuracy and gap of one technique against its strength, and the strength that validation picks.
 
     Args:
@@ -48,14 +48,14 @@ def parameter_plots(
         axes.set_title(f"Gap against {shorten(key, 28)}")
         ending = f"{_POINTWISE}{told}"
         return (
-            render(f"{name}-accuracy", f"Accuracy of the chosen checkpoints against {key}. {ending}", first),
-            render(f"{name}-gap", f"Training minus test accuracy against {key}. {ending}", second),
+            DrawnFigure(f"{name}-accuracy", f"Accuracy of the chosen checkpoints against {key}. {ending}", first),
+            DrawnFigure(f"{name}-gap", f"Training minus test accuracy against {key}. {ending}", second),
         )
 
 
 def setting_plots(
     name: str, runs: pd.DataFrame, key: str, log: bool, styles: Mapping[str, SettingStyle]
-) -> tuple[RenderedFigure, RenderedFigure]:
+) -> tuple[DrawnFigure, DrawnFigure]:
     """Test accuracy and gap against a numeric axis that several settings share, such as ``train_size``."""
     drawn = []
     for column, quantity in (("test/acc", "test accuracy, %"), ("gap", "gap, points")):
@@ -68,7 +68,7 @@ def setting_plots(
             title = "Test accuracy" if column == "test/acc" else "Gap"
             axes.set_title(f"{title} against {shorten(key, 24)}")
             stem = "accuracy" if column == "test/acc" else "gap"
-            drawn.append(render(f"{name}-{stem}", f"{title} of every setting against {key}. {_POINTWISE}", figure))
+            drawn.append(DrawnFigure(f"{name}-{stem}", f"{title} of every setting against {key}. {_POINTWISE}", figure))
     return drawn[0], drawn[1]
 
 

@@ -3,5 +3,6 @@
 from regbench.study.report.left_out import list_left_out
 from regbench.study.report.run_report import is_run, write_run_report
 from regbench.study.report.study_report import write_report
+from regbench.study.report.written import report_folder, report_on
 
-__all__ = ["is_run", "list_left_out", "write_report", "write_run_report"]
+__all__ = ["is_run", "list_left_out", "report_folder", "report_on", "write_report", "write_run_report"]

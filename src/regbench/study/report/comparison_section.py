@@ -1,54 +1,35 @@
 """One family of settings in the report: its verdicts, its table of settings, its figures."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from numbers import Real
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from regbench.drawing.confusion import row_shares
 from regbench.drawing.style import SettingStyle
 from regbench.study import formatting
 from regbench.study.comparisons import Comparison
-from regbench.study.figures.curves import advantage_plot, convergence_plot
-from regbench.study.figures.differences import forest_plot, gap_plot, seed_plot
-from regbench.study.figures.pairs import pairs_plot
-from regbench.study.figures.power import power_plot
 from regbench.study.figures.predictions import confusion_figure, mistake_grid, reliability_figure, sample_grid
-from regbench.study.figures.rendering import RenderedFigure
+from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.predictions import Predictions, confused_pairs, read_predictions
+from regbench.study.report.family_figures import (
+    advantage_figure,
+    class_names,
+    convergence_figure,
+    gap_figure,
+    pairs_figure,
+    recorded_curves,
+    seeds_figure,
+)
 from regbench.study.report.files import FileNames
 from regbench.study.report.page import Block, Cell, Table, mean_cell
-from regbench.study.report.shown import (
-    FIGURE_SETTINGS,
-    TABLE_ROWS,
-    left_out,
-    ranked_settings,
-    shown_settings,
-    shown_styles,
-)
+from regbench.study.report.shown import FIGURE_SETTINGS, TABLE_ROWS, left_out, shown_settings
 from regbench.study.report.tables import comparison_table
 from regbench.study.report.verdict_cards import SIGNS
-from regbench.study.statistics import VERDICTS, Difference, advantage_by_epoch
-from regbench.study.statistics.checks.outliers import find_outlying
-from regbench.study.statistics.pairing import values_by_seed
-from regbench.study.statistics.power import power_curves
+from regbench.study.statistics import Difference
 
 # Settings whose predictions are drawn.
 _DETAILED, _DETAILED_OF_MANY = 12, 6
-
-
-def short_title(comparison: Comparison) -> str:
-    """What tells a family from the study's others, or its whole title where it is the only one."""
-    parts = []
-    for name, value in comparison.where.items():
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        shown = f"{value:,.12g}" if number else str(value)
-        named = name in {"dataset", "model", "optimizer", "scheduler"}
-        parts.append(shown if named else f"{name.removeprefix('config/')} {shown}")
-    return ", ".join(parts) or comparison.title
 
 
 def settings_table(
@@ -108,86 +89,17 @@ def without_predictions(comparison: Comparison, found: Mapping[str, Predictions]
     return sum(bool(comparison.runs_of(label)["folder"].any()) for label in comparison.labels if label not in found)
 
 
-def difference_figures(
-    comparison: Comparison,
-    differences: Sequence[Difference],
-    styles: Mapping[str, SettingStyle],
-    names: FileNames,
-    limits: tuple[float, float] | None = None,
-) -> list[RenderedFigure]:
-    """The differences with their intervals; with ``limits`` as one of several, under its family's title."""
-    if not differences:
-        return []
-    columns = ("label", "mean", "low", "high", "verdict")
-    by_label = {each.label: {name: getattr(each, name) for name in columns} for each in differences}
-    shown = shown_settings(comparison, FIGURE_SETTINGS)
-    frame = pd.DataFrame([by_label[label] for label in shown if label in by_label])
-    title = short_title(comparison) if limits is not None else ""
-    drawn = forest_plot(names("differences"), frame, styles, str(comparison.baseline), comparison.margin, limits, title)
-    return [_with_left_out(drawn, comparison, shown)]
-
-
-def spread_figures(
-    comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames
-) -> list[RenderedFigure]:
+def spread_figures(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[DrawnFigure]:
     """Every seed, the pairs of runs with one seed, and the gap."""
-    own = shown_styles(comparison, styles)
-    runs = comparison.runs[comparison.runs["label"].isin(list(own))]
-    drawn = [seed_plot(names("seeds"), runs, own), gap_plot(names("gap"), runs, own)]
-    if comparison.baseline is not None:
-        outlying = find_outlying(values_by_seed(comparison.runs, "test/acc"))
-        named = {(run.label, run.seed) for run in outlying}
-        pairs = pairs_plot(names("pairs"), runs, own, comparison.baseline, named)
-        drawn[1:1] = [pairs] if pairs is not None else []
-    return [_with_left_out(figure, comparison, own) for figure in drawn]
-
-
-def power_figures(
-    comparison: Comparison,
-    differences: Sequence[Difference],
-    styles: Mapping[str, SettingStyle],
-    names: FileNames,
-) -> list[RenderedFigure]:
-    """How likely so many seeds show the margin."""
-    tested = {each.label: each for each in differences if each.evidence.is_tested and each.verdict in VERDICTS[:4]}
-    together = max((each.together for each in tested.values()), default=None)
-    own = shown_styles(comparison, styles)
-    tested = {label: each for label, each in tested.items() if label in own}
-    curves = power_curves({label: each.evidence for label, each in tested.items()}, comparison.margin, together)
-    if curves.empty:
-        return []
-    now = {label: each.n for label, each in tested.items()}
-    needed = {label: each.seeds_needed.words for label, each in tested.items() if each.seeds_needed is not None}
-    drawn = power_plot(names("power"), curves, own, str(comparison.baseline), comparison.margin, now, needed)
-    return [_with_left_out(drawn, comparison, own)]
+    drawn = [figure(comparison, styles, names) for figure in (seeds_figure, pairs_figure, gap_figure)]
+    return [figure for figure in drawn if figure is not None]
 
 
 def epoch_blocks(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[Block]:
     """The advantage over the baseline at each budget, and convergence."""
-    # The figures draw the first of these and count the others.
-    many = len(comparison.labels) > FIGURE_SETTINGS
-    own = {label: styles[label] for label in (ranked_settings(comparison) if many else comparison.labels)}
-    history = comparison.history
-    columns = [
-        f"{split}/{kind}"
-        for kind in ("acc", "loss")
-        for split in ("probe", "val", "test")
-        if _has(history, split, kind)
-    ]
-    ahead: list[RenderedFigure] = []
-    metric = next((name for name in ("val/acc", "test/acc") if name in columns), None)
-    if comparison.baseline is not None and metric is not None and len(comparison.labels) > 1:
-        frame = advantage_by_epoch(comparison, metric)
-        if not frame.empty:
-            constant = set(comparison.runs["scheduler"]) == {"constant"}
-            ahead.append(advantage_plot(names("advantage"), frame, own, comparison.baseline, metric, constant))
-    best = comparison.runs.groupby("label")["best_epoch"].median().to_dict()
-    chosen = {str(label): float(epoch) for label, epoch in best.items()}
-    drawn = [
-        convergence_plot(names({"acc": "accuracy"}.get(kind, kind), split), history, chosen, f"{split}/{kind}", own)
-        for split, kind in (column.split("/") for column in columns)
-    ]
-    blocks = [Block("Advantage at each budget", figures=ahead)] if ahead else []
+    ahead = advantage_figure(comparison, styles, names)
+    drawn = [convergence_figure(comparison, styles, column, names) for column in recorded_curves(comparison)]
+    blocks = [Block("Advantage at each budget", figures=[ahead])] if ahead else []
     if drawn:
         texts = [
             "Means over seeds, measured in evaluation mode; the band is one standard deviation, the mark with its line "
@@ -220,20 +132,20 @@ def prediction_blocks(
         return []
     shown = dict(list(read.items())[:_DETAILED])
     first = next(iter(shown.values()))
-    class_names = _class_names(classes, len(first.confusion))
+    shown_names = class_names(classes, len(first.confusion))
     drawn = [reliability_figure(names("reliability"), shown, styles)]
     if samples and first.samples.size:
-        drawn.append(sample_grid(names("samples"), first.samples, class_names))
+        drawn.append(sample_grid(names("samples"), first.samples, shown_names))
     more = others + len(read) - len(shown)
     texts = [f"Shown are the first {len(shown)} settings; {more} more are left out."] if more else []
     return [
         Block("Calibration and data", texts, drawn),
-        Block("Most confused classes", tables=[_pairs_table(shown, class_names, styles)]),
+        Block("Most confused classes", tables=[_pairs_table(shown, shown_names, styles)]),
         Block(
             "Confusion matrices",
             ["All runs of a setting together; right answers are blue, wrong ones orange, · is under half a percent."],
             figures=[
-                confusion_figure(names("confusion", label), each.confusion, class_names, label)
+                confusion_figure(names("confusion", label), each.confusion, shown_names, label)
                 for label, each in shown.items()
             ],
         ),
@@ -241,21 +153,12 @@ def prediction_blocks(
             "Most certain mistakes",
             ["The test images that the runs of a setting got most confidently wrong, with the highest confidence."],
             figures=[
-                mistake_grid(names("mistakes", label), each.mistakes, class_names, label)
+                mistake_grid(names("mistakes", label), each.mistakes, shown_names, label)
                 for label, each in shown.items()
                 if each.mistakes
             ],
         ),
     ]
-
-
-def _with_left_out(figure: RenderedFigure, comparison: Comparison, shown: Iterable[str]) -> RenderedFigure:
-    return replace(figure, caption=figure.caption + left_out(comparison, shown))
-
-
-def _has(history: pd.DataFrame, split: str, kind: str) -> bool:
-    column = f"{split}/{kind}"
-    return column in history and bool(history[column].notna().any())
 
 
 def _difference_cells(difference: Difference | None) -> list[Cell]:
@@ -279,10 +182,6 @@ def _difference_cells(difference: Difference | None) -> list[Cell]:
 
 def _mean_cell(entry: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Cell:
     return mean_cell(float(entry[name]), float(entry[f"{name} sd"]), scale, digits)
-
-
-def _class_names(classes: Sequence[str], count: int) -> list[str]:
-    return [str(name) for name in classes] if len(classes) == count else [str(number) for number in range(count)]
 
 
 def _pairs_table(found: Mapping[str, Predictions], names: Sequence[str], styles: Mapping[str, SettingStyle]) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from regbench.study import formatting
-from regbench.study.figures.rendering import RenderedFigure
+from regbench.study.figures.rendering import DrawnFigure
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Block:
 
     title: str = ""
     texts: Sequence[str] = ()
-    figures: Sequence[RenderedFigure] = ()
+    figures: Sequence[DrawnFigure] = ()
     tables: Sequence[Table] = ()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from regbench.drawing.style import SettingStyle
+from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.figures.varied_parameters import parameter_plots, setting_plots
 from regbench.study.report.files import FileNames
 from regbench.study.report.page import Block, Cell, Table, Verdict, mean_cell_of
@@ -21,15 +22,9 @@ def parameter_blocks(
     blocks, picks = [], []
     names = FileNames("axes")
     for parameter in _most_runs(parameters):
-        shared = [f"{key.rpartition('/')[2]} {value}" for key, value in parameter.where.items()]
-        title = ", ".join([parameter.title, *shared])
-        name = names(title)
-        technique = parameter.key.startswith(REGULARIZER) or parameter.runs["label"].nunique() == 1
-        if technique:
-            figures = parameter_plots(name, parameter.runs, parameter.title, parameter.log, parameter.pick)
-        else:
-            own = {label: style for label, style in styles.items() if label in set(parameter.runs["label"])}
-            figures = setting_plots(name, parameter.runs, parameter.title, parameter.log, own)
+        title = full_title(parameter)
+        technique = _is_of_one_setting(parameter)
+        figures = parameter_figures(parameter, styles, names(title))
         tables = []
         if technique:
             tables.append(_table(parameter, title))
@@ -39,6 +34,32 @@ def parameter_blocks(
     if more := len(parameters) - len(blocks):
         blocks.append(Block(texts=[f"{more:,} more axes are not drawn."]))
     return blocks, picks
+
+
+def full_title(parameter: VariedParameter) -> str:
+    """Return what was varied, with what tells it from others of its name: `"dropout p, model mlp"`."""
+    shared = [f"{key.rpartition('/')[2]} {value}" for key, value in parameter.where.items()]
+    return ", ".join([parameter.title, *shared])
+
+
+def parameter_figures(
+    parameter: VariedParameter, styles: Mapping[str, SettingStyle], name: str
+) -> Sequence[DrawnFigure]:
+    """Draw accuracy, and after it the gap, against a varied number: of one technique, or of each setting.
+
+    Args:
+        parameter: The number with its runs.
+        styles: A style for each setting.
+        name: The stem of the figures' files.
+    """
+    if _is_of_one_setting(parameter):
+        return parameter_plots(name, parameter.runs, parameter.title, parameter.log, parameter.pick)
+    own = {label: style for label, style in styles.items() if label in set(parameter.runs["label"])}
+    return setting_plots(name, parameter.runs, parameter.title, parameter.log, own)
+
+
+def _is_of_one_setting(parameter: VariedParameter) -> bool:
+    return parameter.key.startswith(REGULARIZER) or parameter.runs["label"].nunique() == 1
 
 
 def _most_runs(parameters: Sequence[VariedParameter]) -> list[VariedParameter]:

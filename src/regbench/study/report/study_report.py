@@ -5,25 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from regbench.drawing.style import SettingStyle, setting_styles
 from regbench.study.acting import idle_techniques
 from regbench.study.comparisons import Comparison, comparisons
+from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.formatting import points
 from regbench.study.predictions import Predictions
 from regbench.study.report.appendix import configurations, mixed_code, provenance, unfinished
 from regbench.study.report.comparison_section import (
-    difference_figures,
     epoch_blocks,
-    power_figures,
     prediction_blocks,
     predictions_by_setting,
     settings_table,
-    short_title,
     spread_figures,
     without_predictions,
 )
+from regbench.study.report.family_figures import classes_of, difference_figure, power_figure, short_title
 from regbench.study.report.files import FileNames, slug, write_page
 from regbench.study.report.left_out import unfinished_notice, unverified_notice
 from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdicts, mean_cell_of
@@ -59,12 +57,7 @@ def write_report(
     Returns:
         The page's path, and its verdicts as lines of text.
     """
-    families = comparisons(study, baseline)
-    if margin is not None:
-        families = [replace(each, margin=margin) for each in families]
-    differences = [compare(each) for each in families]
-    # Reads all predictions, as the figures of these families do.
-    differences[:_FULL_FAMILIES] = map(with_new_images, families[:_FULL_FAMILIES], differences[:_FULL_FAMILIES])
+    families, differences = judge_families(study, baseline, margin)
     write_tables(study, list(zip(families, differences, strict=True)), out)
     parameters = varied_parameters(study)
     more = [str(label) for parameter in parameters for label in parameter.runs["label"].unique()]
@@ -95,6 +88,28 @@ def write_report(
     return write_page(page, out), [*codes, *_lines(told), *idle, *again]
 
 
+def judge_families(
+    study: Study, baseline: str = "none", margin: float | None = None
+) -> tuple[list[Comparison], list[list[Difference]]]:
+    """Return a study's families of settings and each one's differences from its baseline, as `write_report` shows them.
+
+    Args:
+        study: What was loaded.
+        baseline: The label that the others are compared with.
+        margin: As in `write_report`.
+
+    Raises:
+        ValueError: No run has the baseline's label, or the margin is not above 0.
+    """
+    families = comparisons(study, baseline)
+    if margin is not None:
+        families = [replace(each, margin=margin) for each in families]
+    differences = [compare(each) for each in families]
+    # Reads all predictions, as the figures of these families do.
+    differences[:_FULL_FAMILIES] = map(with_new_images, families[:_FULL_FAMILIES], differences[:_FULL_FAMILIES])
+    return families, differences
+
+
 def _families(
     families: Sequence[Comparison],
     differences: Sequence[Sequence[Difference]],
@@ -109,9 +124,9 @@ def _families(
         title = short_title(comparison) if len(families) > 1 else ""
         names = FileNames(f"{number + 1:02d}-{slug(title)}" if title else "")
         predictions: dict[str, Predictions] = {}
-        forest = difference_figures(comparison, found, styles, names, limits)
+        forest = _drawn(difference_figure(comparison, found, styles, names, limits))
         spread = spread_figures(comparison, styles, names)
-        power = power_figures(comparison, found, styles, names)
+        power = _drawn(power_figure(comparison, found, styles, names))
         if limits is None:
             blocks = [Block("Differences, seeds, gap and power", figures=[*forest, *spread, *power])]
         else:
@@ -125,7 +140,7 @@ def _families(
             blocks += prediction_blocks(
                 predictions,
                 styles,
-                _classes(study, comparison),
+                classes_of(study, comparison),
                 names,
                 samples=dataset not in sampled,
                 others=without_predictions(comparison, predictions),
@@ -142,6 +157,10 @@ def _families(
         texts = ["The differences of every family on one axis."]
         sections.insert(0, Section("side-by-side", "Side by side", texts, [Block(figures=forests)]))
     return sections, told, problems
+
+
+def _drawn(figure: DrawnFigure | None) -> list[DrawnFigure]:
+    return [] if figure is None else [figure]
 
 
 def _shared_limits(
@@ -237,13 +256,3 @@ def _idle(study: Study, differences: Sequence[Sequence[Difference]]) -> list[str
         for label, technique in idle_techniques(study.runs)
         if label not in said
     ]
-
-
-def _classes(study: Study, comparison: Comparison) -> list[str]:
-    """The class names of a family's data set, empty where its configuration is not known."""
-    for config_hash in pd.unique(comparison.runs["config_hash"]):
-        dataset = study.configs.get(str(config_hash), {}).get("dataset")
-        names = dataset.get("classes") if isinstance(dataset, Mapping) else None
-        if isinstance(names, list):
-            return [str(name) for name in names]
-    return []
