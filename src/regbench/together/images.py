@@ -72,7 +72,7 @@ class Selection:
 
     def split(self, sizes: int | Sequence[int]) -> Iterator["Selection"]:
         """Give them part by part, not fetched."""
-        parts: Any = self.places.split(sizes)  # type: ignore[no-untyped-call]  # as torch has it
+        parts: Any = self.places.split(sizes)
         return (Selection(self._images, places) for places in parts)
 
     def __len__(self) -> int:
