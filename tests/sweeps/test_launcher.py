@@ -67,7 +67,7 @@ def test_workers_that_die_before_they_begin_end_the_sweep_also_after_others_that
     answers: list[bool] = []
 
     def pool(target: Any, arguments: Any, on_death: Any, places: Any) -> None:
-        (_, _, begun), *_ = arguments
+        (*_, begun), *_ = arguments
         for begins in (True, False, False, True, False, False, False, False):
             if begins:
                 begun.set()

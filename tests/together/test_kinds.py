@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from regbench.regularizers import Regularizer
 from regbench.runs.parts import build
-from regbench.together.forming import form_groups
+from regbench.together import forming
+from regbench.together.forming import Formed, form_groups
 from regbench.together.images import Images
 from regbench.together.kinds import kind_of, obstacle
 from regbench.together.trial import find_obstacle
 from tests.inert import Annealed
-from tests.training.test_steps import Watching
 
 Composed = Callable[..., dict[str, Any]]
 SMALL = "model=mlp_small"
@@ -65,6 +65,8 @@ def test_other_runs_are_of_another_kind(override: str, composed: Composed) -> No
         ),
         ({"trainer": {"precision": "bf16-mixed"}}, r"trainer\.precision: bf16-mixed is not 32-true"),
         ({"trainer": {"gradient_clip_val": 1.0}}, r"trainer\.gradient_clip_val: not known"),
+        ({"trainer": {"devices": [0]}}, r"trainer\.devices: \[0\] is not 1"),
+        ({"callbacks": {"mine": {"_target_": "mine.Ramp"}}}, r"callbacks\.mine: mine\.Ramp is none of"),
     ],
 )
 def test_a_configuration_tells_what_stands_in_the_way(
@@ -106,6 +108,38 @@ class KeepsWeights(Regularizer):
         return 10 * torch.stack([each.square().sum() for each in self._seen]).sum()
 
 
+class Prepared(Regularizer):
+    """Keeps the network's weights from before, which no vectorized call replaces."""
+
+    def prepare(self, net: nn.Module) -> None:
+        self._weights = [each for each in net.parameters() if each.ndim == 2]
+
+    def penalty(self, net: nn.Module) -> Tensor | float:
+        return 10 * torch.stack([each.square().sum() for each in self._weights]).sum()
+
+
+class TowardsTheStart(Regularizer):
+    """Draws weights towards those with which the run began."""
+
+    def prepare(self, net: nn.Module) -> None:
+        self._start = [each.detach().clone() for each in net.parameters()]
+
+    def penalty(self, net: nn.Module) -> Tensor | float:
+        pairs = zip(net.parameters(), self._start, strict=True)
+        return torch.stack([(each - start).square().sum() for each, start in pairs]).sum()
+
+
+class Counts(Regularizer):
+    """Counts steps in a buffer that it gives the network."""
+
+    def prepare(self, net: nn.Module) -> None:
+        net.register_buffer("count", torch.zeros(()))
+
+    def penalty(self, net: nn.Module) -> Tensor | float:
+        net.count = net.count + 1  # type: ignore[assignment,operator]  # another tensor, where one changed in place would do
+        return 0.0
+
+
 class HasState(Regularizer):
     """Keeps what only it knows how to keep."""
 
@@ -120,6 +154,9 @@ class HasState(Regularizer):
         (DrawsByNumPy, "regularizer: it draws from Python's or NumPy's random stream"),
         (Annealed, "regularizer.own: its attribute "),
         (KeepsWeights, "it cannot be vectorized: |regularizer: its gradients|regularizer.own: its attribute"),
+        (Prepared, "regularizer: its gradients with others are not those alone"),
+        (TowardsTheStart, r"regularizer\.own\._start: it is another one with another seed"),
+        (Counts, "regularizer: its gradients with others are not those alone"),
         (HasState, "regularizer.own: it keeps state of its own"),
     ],
 )
@@ -131,19 +168,45 @@ def test_a_trial_finds_techniques_that_cannot_be_shared(technique: type, reason:
     assert re.match(reason, found), found
 
 
-def test_a_trial_finds_callbacks_that_watch_steps_and_nothing_else(composed: Composed) -> None:
-    config = composed(SMALL, "callbacks=early_stopping", "regularizer=[batchnorm,dropout,l1,mixup]")
-    assert trial(config) is None
-    config["callbacks"] = {"watching": {"_target_": f"{Watching.__module__}.Watching"}}
-    assert trial(config) == "callbacks: Watching watches single steps"
+def test_a_trial_finds_nothing_against_the_techniques_of_the_house(composed: Composed) -> None:
+    assert trial(composed(SMALL, "callbacks=early_stopping", "regularizer=[batchnorm,dropout,l1,mixup]")) is None
+    assert trial(composed(SMALL, "regularizer=[dropconnect,max_norm,spatial_dropout]")) is None
+
+
+def test_a_penalty_without_a_gradient_is_found_beside_layers_that_draw(composed: Composed) -> None:
+    config = composed(SMALL, "regularizer=dropout")
+    config["regularizer"]["own"] = {"_target_": f"{__name__}.Prepared"}
+    assert trial(config) == "regularizer: its gradients with others are not those alone"
+
+
+def test_techniques_that_change_gradients_are_left_alone(composed: Composed) -> None:
+    found = trial(composed(SMALL, "regularizer=sam"))
+    assert found is not None
+    assert found.startswith("regularizer: a technique changes gradients")
 
 
 def trial(config: dict[str, Any]) -> str | None:
-    parts = build(config)
+    parts, other = (build({**config, "seed": seed}) for seed in (0, 1))
     before = torch.get_rng_state()
-    found = find_obstacle(parts, Images(parts.data, torch.device("cpu")))
+    found = find_obstacle(parts, other, Images(parts.data, torch.device("cpu")))
     assert torch.equal(torch.get_rng_state(), before)
     return found
+
+
+def test_members_that_were_killed_before_all_had_a_checkpoint_are_one_group_again(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = {name: composed(SMALL, f"seed={seed}") for seed, name in enumerate("abcd")}
+    states: dict[str, list[dict[str, Any]]] = {
+        "a": [{"epochs": 1, "engine": Formed(4, {}, "s", names=list("abcd")).identity(0)}],
+        "d": [{"epochs": 5}],  # trained alone meanwhile
+    }
+    monkeypatch.setattr(forming, "recorded_states", lambda folder, identity: states.get(folder.name, []))
+    (group,) = form_groups(tmp_path, configs, members=40)
+    assert (group.rows, group.runs, group.stream, group.most_epochs) == (4, {0: "a", 1: "b", 2: "c"}, "s", 0)
+    states["a"][0]["epochs"] = 7
+    (group,) = form_groups(tmp_path, configs, members=40)
+    assert (group.runs, group.most_epochs) == ({0: "a", 1: "b", 2: "c"}, None)
 
 
 def test_groups_are_as_few_and_even_as_can_be(composed: Composed, tmp_path: Path) -> None:

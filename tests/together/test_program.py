@@ -94,10 +94,28 @@ def test_a_chunk_is_handed_over_and_counted_as_a_graph_reads_it(monkeypatch: pyt
     seen: list[tuple[list[int], list[float]]] = []
     repeated = Repeated(lambda batch, rate: seen.append((batch.tolist(), rate.tolist())), torch.device("cpu"))
     graph = type("Graph", (), {"replay": lambda self: repeated._next()})()
-    monkeypatch.setattr(repeated, "_records", True)
+    for switch in ("_counts", "_records"):
+        monkeypatch.setattr(repeated, switch, True)
     monkeypatch.setattr(repeated, "_aside", lambda function: function())
     monkeypatch.setattr(repeated, "_recorded", lambda: graph)
     batches, rates = torch.arange(5).view(5, 1), torch.arange(5.0).view(5, 1)
     for part in (slice(0, 5), slice(2, 4), slice(0, 1)):
         repeated(batches[part], rates[part])
     assert seen == [([n], [float(n)]) for n in (0, 1, 2, 3, 4, 2, 3, 0)]
+
+
+def test_steps_that_cannot_be_recorded_are_taken_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    seen: list[int] = []
+    repeated = Repeated(lambda batch, rate: seen.append(int(batch)), torch.device("cpu"))
+    for switch in ("_counts", "_records"):
+        monkeypatch.setattr(repeated, switch, True)
+    monkeypatch.setattr(repeated, "_aside", lambda function: function())
+    monkeypatch.setattr(repeated, "_recorded", refuse)
+    repeated(torch.arange(6).view(6, 1), torch.zeros(6, 1))
+    assert seen == list(range(6))
+    assert capsys.readouterr().err.count("not recorded as a CUDA graph") == 1

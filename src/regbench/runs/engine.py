@@ -17,12 +17,14 @@ class Engine:
     """Computes in this process, for one run.
 
     Attributes:
-        identity: What is recorded of it, in checkpoints and in provenance.
+        identity: What a checkpoint says of it.
+        recorded: What provenance says of it.
         device: Where it computes; that of the run's trainer if `None`.
         most_epochs: After how many epochs the run may resume at most; after any number if `None`.
     """
 
     identity: Mapping[str, Any] = MappingProxyType({})
+    recorded: Mapping[str, Any] = MappingProxyType({})
     device: torch.device | None = None
     most_epochs: int | None = None
 

@@ -209,7 +209,7 @@ def _results(
         provenance={
             **record.provenance,
             "device": str(engine.device or device),
-            **engine.identity,
+            **engine.recorded,
             "dataset_sha256": data.sha256,
             "resumed_after": training.start.epochs if training.start.checkpoint else None,
         },

@@ -117,7 +117,7 @@ class ResilientLauncher(PlannedLauncher):
 class TogetherLauncher(ResilientLauncher):
     """Trains runs as one program that differ in what can be stacked, such as their seeds; others one by one.
 
-    There is one worker, or one for each visible device with `trainer.accelerator=gpu`.
+    There is one worker of `threads` threads, or one for each visible device with `trainer.accelerator=gpu`.
 
     Args:
         members: How many runs are trained together at most.
@@ -134,7 +134,7 @@ class TogetherLauncher(ResilientLauncher):
         return partial(_together_worker, self.members)
 
     def most_on_cpus(self) -> int:
-        """Return one: the cores work on one program."""
+        """Return one: its threads work on one program."""
         return 1
 
 

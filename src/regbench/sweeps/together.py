@@ -1,11 +1,13 @@
 """A worker that trains runs of one kind together; see `regbench.together`."""
 
+import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from regbench.config.errors import describe_error
 from regbench.runs.engine import Engine
@@ -18,6 +20,8 @@ from regbench.together.group import Group, TooManyMembersError
 from regbench.together.images import Images
 from regbench.together.kinds import obstacle
 from regbench.together.trial import find_obstacle
+
+_LOCK = ".together.lock"
 
 
 class TogetherWorker(Worker):
@@ -38,11 +42,16 @@ class TogetherWorker(Worker):
     def work(self, most: int | None = None, *, wait: bool = False) -> bool:
         """Train what nobody else works on; return whether nothing was left to take. As in `Worker`."""
         trained = 0
-        while groups := form_groups(self.study, self._waiting(), self._members):
-            trained += self._train(groups[0])
+        # One worker at a time forms a group, until each member's folder is held: else two would share its members.
+        forming = FileLock(self.study / _LOCK)
+        while True:
+            with forming:
+                groups = form_groups(self.study, self._waiting(), self._members)
+                trained += self._train(groups[0], forming.release) if groups else 0
+            if not groups:
+                return super().work(most, wait=wait)
             if most is not None and trained >= most:
                 return False
-        return super().work(most, wait=wait)
 
     def _waiting(self) -> dict[str, Mapping[str, Any]]:
         """Return the configurations of the runs that may be trained together, as far as those tell, and are not."""
@@ -60,15 +69,17 @@ class TogetherWorker(Worker):
             self._leave_alone(names, reason)
         return found
 
-    def _train(self, formed: Formed) -> int:
+    def _train(self, formed: Formed, started: Callable[[], None]) -> int:
         """Train a group; return how many runs were trained."""
         names = list(formed.runs.values())
         config = read_planned(self.study, names[0]).config
         torch.set_num_threads(config["threads"])
         try:
-            parts = build({**config, "compile": False})
+            parts, other = (
+                build({**config, "compile": False, "seed": seed}) for seed in (config["seed"], config["seed"] + 1)
+            )
             images = self._images_of(config, parts)
-            reason = find_obstacle(parts, images)
+            reason = find_obstacle(parts, other, images)
         except Exception as error:  # each run tells it in its own folder
             reason = describe_error(error)
         if reason is not None:
@@ -76,12 +87,17 @@ class TogetherWorker(Worker):
             return 0
         print(f"{self.study}: {len(names)} runs are trained together, from {names[0]} on", flush=True)
         try:
-            Group(formed, images, len(parts.data.classes), compile=config["compile"]).train(self._take_member)
+            Group(formed, images, len(parts.data.classes), compile=config["compile"]).train(self._take_member, started)
         except TooManyMembersError:
             self._members = formed.rows // 2
             message = f"{self.study}: no memory for {formed.rows} members; tried again with at most {self._members}"
             print(message, file=sys.stderr, flush=True)
             return 0
+        finally:
+            # A group's graphs and stacks refer to one another, and such garbage keeps the device's memory.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
         self._alone.update(names)
         return len(names)
 

@@ -1,5 +1,6 @@
 """`Repeated`: a step repeated over a chunk of batches; on CUDA, recorded once and replayed as one launch."""
 
+import sys
 from collections.abc import Callable
 
 import torch
@@ -22,7 +23,7 @@ class Repeated:
 
     def __init__(self, step: Callable[[Tensor, Tensor], None], device: torch.device) -> None:
         self._step = step
-        self._records = device.type == "cuda"
+        self._counts = self._records = device.type == "cuda"
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = 0
         self._batches = self._rates = torch.empty(0)
@@ -35,7 +36,7 @@ class Repeated:
             batches: `(steps, M, N)`.
             rates: `(steps, M, 2)`.
         """
-        if not self._records:
+        if not self._counts:
             for batch, rate in zip(batches, rates, strict=True):
                 self._step(batch, rate)
             return
@@ -46,9 +47,10 @@ class Repeated:
             elif self._warm < _WARM_UP:
                 self._warm += 1
                 self._aside(self._next)
+            elif self._records:
+                self._record()
             else:
-                self._graph = self._recorded()
-                self._graph.replay()
+                self._next()
 
     def _hand_over(self, batches: Tensor, rates: Tensor) -> None:
         """Copy the chunk to where the graph reads; a longer chunk than any before needs a new place and graph."""
@@ -70,6 +72,20 @@ class Repeated:
         with torch.cuda.stream(stream):
             function()
         torch.cuda.current_stream().wait_stream(stream)
+
+    def _record(self) -> None:
+        """Record a step and take it; where it cannot be recorded, take it and all later ones as they are."""
+        try:
+            self._graph = self._recorded()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._records = False
+            reason = str(error).splitlines()[0]
+            print(f"steps are not recorded as a CUDA graph, which is slower: {reason}", file=sys.stderr, flush=True)
+            self._next()
+        else:
+            self._graph.replay()
 
     def _recorded(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()

@@ -13,6 +13,7 @@ from regbench.runs.spec import RunSpec
 from regbench.together.kinds import kind_of
 
 MEMBERS, MEMBER, STREAM = "members", "member", "members_stream"
+NAMES = "members_names"  # of all rows, for resuming alone
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,22 @@ class Formed:
         stream: Names the stream of noise.
         most_epochs: After how many epochs they may resume at most, so that they go on in step; after any number if
             `None`.
+        names: Of all rows, those of finished runs included; of `runs` where they are all.
     """
 
     rows: int
     runs: Mapping[int, str]
     stream: str
     most_epochs: int | None = None
+    names: Sequence[str] = ()
+
+    def identity(self, row: int) -> dict[str, Any]:
+        """Return what a member's checkpoint says of it, so that the group is found again."""
+        return {**self.recorded(row), NAMES: list(self.names or self.runs.values())}
+
+    def recorded(self, row: int) -> dict[str, Any]:
+        """Return what provenance says of a member."""
+        return {MEMBERS: self.rows, MEMBER: row, STREAM: self.stream}
 
 
 def form_groups(folder: Path, configs: Mapping[str, Mapping[str, Any]], members: int) -> list[Formed]:
@@ -41,24 +52,34 @@ def form_groups(folder: Path, configs: Mapping[str, Mapping[str, Any]], members:
         configs: Of the runs that are to be trained, by name, in their order.
         members: How many a group holds at most.
     """
-    begun: dict[tuple[int, str], dict[int, str]] = {}
+    begun: dict[tuple[int, str, tuple[str, ...]], dict[int, str]] = {}
     epochs: dict[str, list[int]] = {}
-    new: dict[str, list[str]] = {}
     for name, config in configs.items():
         states = recorded_states(folder / name, run_identity(RunSpec(config)))
         epochs[name] = [state["epochs"] for state in states] or [0]
         engine = states[0].get("engine", {}) if states else {}
-        rows, row, stream = engine.get(MEMBERS), engine.get(MEMBER), engine.get(STREAM)
-        if isinstance(rows, int) and rows <= members and isinstance(row, int) and isinstance(stream, str):
-            begun.setdefault((rows, stream), {})[row] = name
-        else:
-            new.setdefault(kind_of(config), []).append(name)
+        names = engine.get(NAMES)
+        if isinstance(names, list) and name in names and engine.get(MEMBERS) == len(names) <= members:
+            begun.setdefault((len(names), str(engine.get(STREAM)), tuple(names)), {})[names.index(name)] = name
+    taken = {name for runs in begun.values() for name in runs.values()}
+    # Those whose first checkpoint was not written yet, when the process was killed, belong to the group too.
+    for (_, _, names), runs in begun.items():
+        for row, name in enumerate(names):
+            if name in configs and name not in taken and epochs[name] == [0]:
+                runs[row] = name
+                taken.add(name)
     groups = [
-        Formed(rows, runs, stream, _in_step([epochs[name] for name in runs.values()]))
-        for (rows, stream), runs in begun.items()
+        Formed(rows, dict(sorted(runs.items())), stream, _in_step([epochs[name] for name in runs.values()]), names)
+        for (rows, stream, names), runs in begun.items()
     ]
-    for names in new.values():
-        groups += [Formed(len(part), dict(enumerate(part)), _stream(part)) for part in _parts(names, members)]
+    new: dict[tuple[str, int], list[str]] = {}
+    for name, config in configs.items():
+        if name not in taken:
+            new.setdefault((kind_of(config), epochs[name][0]), []).append(name)
+    for alike in new.values():
+        groups += [
+            Formed(len(part), dict(enumerate(part)), _stream(part), None, part) for part in _parts(alike, members)
+        ]
     return [group for group in groups if group.rows > 1]
 
 
@@ -72,7 +93,8 @@ def _parts(names: Sequence[str], most: int) -> list[Sequence[str]]:
 def _in_step(epochs: Sequence[list[int]]) -> int | None:
     """Return the newest epoch after which all members can resume: one may be ahead where the process was killed."""
     newest = min(max(each) for each in epochs)
-    return newest if all(newest in each or newest == 0 for each in epochs) else None
+    reached = all(newest in each or (newest == 0 and max(each) == 1) for each in epochs)
+    return newest if reached else None
 
 
 def _stream(names: Sequence[str]) -> str:

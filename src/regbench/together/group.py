@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from regbench.runs.engine import Engine
 from regbench.seeding import stream_seed
-from regbench.together.forming import MEMBER, MEMBERS, STREAM, Formed
+from regbench.together.forming import Formed
 from regbench.together.images import Images
 from regbench.together.member import MemberEngine
 from regbench.together.program import Program, evaluate
 from regbench.together.questions import Predictions, Scores, Steps
-from regbench.together.stack import Member, Stack
+from regbench.together.stack import Member, Stack, named_state
 from regbench.together.turns import Ask, Turns
 from regbench.together.updates import update_of
 from regbench.training.fitting import lightning_as_a_library
@@ -47,11 +47,12 @@ class Group:
         self._compile = compile
         self._program: Program | None = None
 
-    def train(self, run: Callable[[str, Engine], object]) -> None:
+    def train(self, run: Callable[[str, Engine], object], started: Callable[[], None] | None = None) -> None:
         """Train members until each has ended, however it does.
 
         Args:
             run: Runs one, given its name and its engine.
+            started: Called when each has begun, so that its folder is held.
 
         Raises:
             TooManyMembersError: They need more memory than the device has.
@@ -60,12 +61,13 @@ class Group:
         formed = self._formed
 
         def member(row: int, ask: Ask) -> object:
-            identity = {MEMBERS: formed.rows, MEMBER: row, STREAM: formed.stream}
-            return run(formed.runs[row], MemberEngine(ask, self._images, identity, formed.most_epochs))
+            return run(formed.runs[row], MemberEngine(ask, self._images, formed, row))
 
         members = {row: partial(member, row) for row in formed.runs}
         with terminable(), lightning_as_a_library(), Turns(members) as turns:
             try:
+                if started is not None:
+                    started()
                 while asked := turns.asked:
                     self._respond(turns, asked)
             except KeyboardInterrupt:
@@ -149,5 +151,5 @@ def _answer(turns: Turns, rows: Sequence[int], respond: Callable[[], Mapping[int
 
 
 def _stacked_weights(nets: Sequence[nn.Module], device: torch.device) -> dict[str, Tensor]:
-    states = [dict([*net.named_parameters(), *net.named_buffers()]) for net in nets]
+    states = [named_state(net) for net in nets]
     return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}

@@ -11,6 +11,7 @@ _OPTIMIZERS = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
 _DROPOUT = "regbench.regularizers.dropout.Dropout"
 _DECAY = "regbench.regularizers.weight_decay.WeightDecay"
 _TRAINER = ("_target_", "max_epochs", "accelerator", "devices", "precision", "deterministic", "benchmark")
+_CALLBACKS = ("pytorch_lightning.callbacks.EarlyStopping", "pytorch_lightning.callbacks.LearningRateMonitor")
 _PRECISIONS = ("32-true", "32", 32)
 
 
@@ -39,6 +40,11 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         return "optimizer: dampening, maximize and amsgrad are not known to updates of many networks"
     if trainer.get("precision", "32-true") not in _PRECISIONS:
         return f"trainer.precision: {trainer['precision']} is not 32-true"
+    if trainer.get("devices", 1) != 1:
+        return f"trainer.devices: {trainer['devices']} is not 1"
+    for name, node in config["callbacks"].items():
+        if (target := node.get("_target_")) not in _CALLBACKS:
+            return f"callbacks.{name}: {target} is none of {', '.join(_CALLBACKS)}, which leave members as they are"
     for key, value in trainer.items():
         if key not in _TRAINER and value is not None:
             return f"trainer.{key}: not known to training together"

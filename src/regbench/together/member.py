@@ -11,6 +11,7 @@ from regbench.data import ImageData
 from regbench.data.chunks import Chunk
 from regbench.runs.engine import Engine
 from regbench.runs.parts import Parts, build
+from regbench.together.forming import Formed
 from regbench.together.images import Images, Selection
 from regbench.together.questions import Predictions, Scores, Steps
 from regbench.together.stack import leave
@@ -21,7 +22,7 @@ from regbench.training.steps import schedules
 
 # Of the member's own trainer, which trains nothing itself. Lightning asks for validation batches; the scores are those
 # of the program, so one for each split is enough.
-_OPTIONS = {"accelerator": "cpu", "limit_val_batches": 1}
+_OPTIONS = {"accelerator": "cpu", "devices": 1, "limit_val_batches": 1}
 
 
 class MemberEngine(Engine):
@@ -32,16 +33,17 @@ class MemberEngine(Engine):
     Args:
         ask: Asks the program.
         images: The data set's.
-        identity: What is recorded of the member.
-        most_epochs: After how many epochs it may resume at most; after any number if `None`.
+        formed: The group.
+        row: The member's.
     """
 
-    def __init__(self, ask: Ask, images: Images, identity: Mapping[str, Any], most_epochs: int | None) -> None:
+    def __init__(self, ask: Ask, images: Images, formed: Formed, row: int) -> None:
         self._ask = ask
         self._images = images
-        self.identity = identity
+        self.identity = formed.identity(row)
+        self.recorded = formed.recorded(row)
         self.device = images.device
-        self.most_epochs = most_epochs
+        self.most_epochs = formed.most_epochs
 
     def build(self, config: Mapping[str, Any]) -> Parts:
         """Return the parts of the run; its data are there already."""

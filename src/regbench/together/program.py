@@ -93,7 +93,7 @@ class Program:
         with torch.no_grad():
             torch._foreach_copy_(stack.gradient_views, list(gradients))
             self._update.apply(stack.weights, stack.gradients, stack.state, rates, stack.decay)
-            self._vectorized.change_weights(stack.parameters)
+            self._vectorized.change_weights(stack.parameters, stack.buffers)
             self._totals += totals
 
 
@@ -111,11 +111,12 @@ class Vectorized:
         self.change = vmap(regularizer.on_batch, randomness="different")
         self.loss = vmap(self._loss, randomness="different")
 
-    def change_weights(self, trained: _Weights) -> None:
-        """Change the weights in place after a step, `(M, …)` each by name, where a technique does."""
+    def change_weights(self, trained: _Weights, others: _Weights) -> None:
+        """Change weights and buffers in place after a step, `(M, …)` each by name, where a technique does."""
         if self._after is not None:
             with torch.no_grad():
-                vmap(self._changed, randomness="different")({name: each.detach() for name, each in trained.items()})
+                values = {name: each.detach() for name, each in {**trained, **others}.items()}
+                vmap(self._changed, randomness="different")(values)
 
     def _loss(self, trained: _Weights, others: _Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         result: tuple[Tensor, Tensor] = functional_call(

@@ -53,7 +53,9 @@ class Stack:
         if update.counts:
             self._state["step"] = torch.zeros(rows, 1)
         self._buffers = {
-            name: torch.stack([value.detach()] * rows) for name, value in _kept(first).items() if name not in trained
+            name: torch.stack([value.detach()] * rows)
+            for name, value in named_state(first).items()
+            if name not in trained
         }
         decay = torch.zeros(rows, self.length, dtype=torch.float64)
         strengths = {name: torch.zeros(rows, dtype=torch.float64) for name in strengths_of(first)}
@@ -72,7 +74,8 @@ class Stack:
         self.state = {name: value.to(device) for name, value in self._state.items()}
         self.buffers = {name: value.to(device) for name, value in self._buffers.items()}
         self.decay = decay.to(device, kind) if decay.any() else None
-        self.strengths = {name: value.to(device, kind) for name, value in strengths.items() if len(value.unique()) > 1}
+        # One for each row even where all are the same now: what is drawn must not depend on who is still there.
+        self.strengths = {name: value.to(device, kind) for name, value in strengths.items()}
         self.parameters = {name: self._view(self.weights, name).detach().requires_grad_() for name in self.shapes}
         self.gradient_views = [self._view(self.gradients, name) for name in self.shapes]
 
@@ -87,7 +90,7 @@ class Stack:
     def _take_in(self, row: int, member: Member, update: Update, *, is_here: bool) -> None:
         """Copy what a member has by now, and make its own objects views of its row."""
         net, optimizer = member
-        for name, value in _kept(net).items():
+        for name, value in named_state(net).items():
             place = self._buffers[name][row] if name in self._buffers else self._place(self._weights, row, name)
             place.copy_(value.detach())
             if name in self.shapes:
@@ -125,5 +128,6 @@ def strengths_of(net: nn.Module) -> dict[str, float]:
     return {f"{name}.{STRENGTHS}": each.p for name, each in net.named_modules() if type(each) is nn.Dropout}
 
 
-def _kept(net: nn.Module) -> dict[str, Tensor]:
+def named_state(net: nn.Module) -> dict[str, Tensor]:
+    """Return all parameters and buffers by name, those included that checkpoints leave out."""
     return dict([*net.named_parameters(), *net.named_buffers()])

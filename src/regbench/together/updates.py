@@ -117,10 +117,21 @@ def update_of(optimizer: Optimizer) -> Update | None:
 
 
 def rates_of(optimizer: Optimizer) -> tuple[float, float]:
-    """Return the learning rate of the next step, and its β₁ or momentum."""
-    group: Mapping[str, Any] = optimizer.param_groups[0]
-    inertia = group["betas"][0] if "betas" in group else group.get("momentum", 0.0)
-    return float(group["lr"]), float(inertia)
+    """Return the learning rate of the next step, and its β₁ or momentum.
+
+    Raises:
+        ValueError: Groups of weights have different ones.
+    """
+    rates = {(float(group["lr"]), _inertia(group)) for group in optimizer.param_groups}
+    if len(rates) > 1:
+        raise ValueError(
+            f"scheduler: expected one rate for all weights where runs are trained together; received {rates}"
+        )
+    return rates.pop()
+
+
+def _inertia(group: Mapping[str, Any]) -> float:
+    return float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
 
 
 def decay_of(optimizer: Optimizer, sizes: Mapping[Tensor, slice], length: int) -> Tensor:

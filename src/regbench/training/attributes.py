@@ -70,6 +70,19 @@ class Attributes:
                     )
         return found
 
+    def differing(self, other: "Attributes") -> str | None:
+        """Return the name of an attribute that another run's objects began with another value of; else `None`."""
+        ours, theirs = self._in_the_state_dict(), other._in_the_state_dict()
+        for key, owner in self._owners.items():
+            for name, value in _attributes(owner).items():
+                parts = list(_parts(value))
+                if parts and ours.issuperset(map(id, parts)):
+                    continue
+                own, its = self._first[key].get(name), other._first.get(key, {}).get(name)
+                if own != its and not theirs.issuperset(map(id, _parts(_attributes(other._owners[key]).get(name)))):
+                    return f"{key}.{name}"
+        return None
+
     def changing_numbers(self) -> list[str]:
         """Return the names of the attributes that are Python numbers and changed."""
         return [
