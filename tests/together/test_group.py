@@ -224,7 +224,10 @@ def test_a_compiled_program_gives_the_same_numbers(composed: Composed, tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
-    [["regularizer=batchnorm"], ["regularizer=dropout", "regularizer.dropout.p=0.02", "dataset.batch_size=5"]],
+    [
+        ["regularizer=batchnorm"],
+        ["regularizer=dropout", "regularizer.dropout.p=0.02", "dataset.batch_size=5", "scheduler=one_cycle"],
+    ],
     ids=["batchnorm", "dropout"],
 )
 def test_over_forty_seeds_accuracies_are_those_of_runs_alone(

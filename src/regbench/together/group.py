@@ -12,7 +12,7 @@ from regbench.seeding import stream_seed
 from regbench.together.forming import Formed
 from regbench.together.images import Images
 from regbench.together.member import MemberEngine
-from regbench.together.program import Program, evaluate
+from regbench.together.program import Program, evaluate, without_notices
 from regbench.together.questions import Predictions, Scores, Steps
 from regbench.together.stack import Member, Stack, named_state
 from regbench.together.turns import Ask, Turns
@@ -64,7 +64,7 @@ class Group:
             return run(formed.runs[row], MemberEngine(ask, self._images, formed, row))
 
         members = {row: partial(member, row) for row in formed.runs}
-        with terminable(), lightning_as_a_library(), Turns(members) as turns:
+        with terminable(), lightning_as_a_library(), without_notices(), Turns(members) as turns:
             try:
                 if started is not None:
                     started()

@@ -1,7 +1,9 @@
 """`Program`: training steps and evaluations of all members as one, vectorized over them by `torch.func.vmap`."""
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -95,6 +97,14 @@ class Program:
             self._update.apply(stack.weights, stack.gradients, stack.state, rates, stack.decay)
             self._vectorized.change_weights(stack.parameters, stack.buffers)
             self._totals += totals
+
+
+@contextlib.contextmanager
+def without_notices() -> Iterator[None]:
+    """Let operations be vectorized without torch's notice of those that are done one after another."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        yield
 
 
 class Vectorized:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from regbench.regularizers import Combined, Regularizer
 from regbench.runs.parts import Parts
 from regbench.together.images import Images
-from regbench.together.program import Vectorized
+from regbench.together.program import Vectorized, without_notices
 from regbench.together.stack import named_state
 from regbench.training.attributes import Attributes
 from regbench.training.classifier import objective
@@ -40,12 +40,14 @@ def find_obstacle(parts: Parts, other: Parts, images: Images) -> str | None:
     for name, technique in regularizer.techniques.items() if isinstance(regularizer, Combined) else ():
         if type(technique).state_dict is not Regularizer.state_dict:
             return f"regularizer.{name}: it keeps state of its own, and there is one technique for all members"
-    if name := Attributes(regularizer, net).differing(Attributes(other.classifier.regularizer, other.classifier.net)):
-        return f"{name}: it is another one with another seed, and there is one for all members"
+    theirs = Attributes(other.classifier.regularizer, other.classifier.net)
+    if (differing := Attributes(regularizer, net).differing(theirs)) is not None:
+        return f"{differing}: it is another one with another seed, and there is one for all members"
     batch = images.images[:_IMAGES], torch.eye(len(parts.data.classes))[images.labels[:_IMAGES]]
     streams = _streams()
     try:
-        found = _compare(net.train(), regularizer, *batch) or _compare(net.eval(), regularizer, *batch)
+        with without_notices():
+            found = _compare(net.train(), regularizer, *batch) or _compare(net.eval(), regularizer, *batch)
     except Exception as error:  # of whatever a technique or network of one's own does
         return f"it cannot be vectorized: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
     if streams != _streams():
