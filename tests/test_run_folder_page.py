@@ -15,6 +15,7 @@ from regbench.config import compose
 from regbench.runs.run import run
 from regbench.storage import schema
 from regbench.storage.results import RunResults
+from regbench.together.forming import MEMBER, MEMBERS, STREAM
 from tests.conftest import ROOT
 
 Composed = Callable[..., dict[str, Any]]
@@ -87,7 +88,9 @@ def test_a_runs_files_hold_what_the_page_lists(finished: Path) -> None:
     assert set(results["metrics"]) == set(first_column("Metrics"))
     for key in ("seconds", "provenance"):
         (row,) = re.findall(rf"^\| `{key}` \|(.*)", section("results.json"), re.MULTILINE)
+        row, _, of_members = row.partition("; of one that was [trained together]")
         assert set(results[key]) == set(re.findall(r"`(\w+)`", row)) - {"null"}
+    assert re.findall(r"`(\w+)`", of_members) == [MEMBERS, MEMBER, STREAM]
     with (finished / "history.csv").open(newline="") as file:
         assert next(csv.reader(file)) == first_column("history.csv")
 

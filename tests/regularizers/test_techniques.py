@@ -171,7 +171,7 @@ def test_gaussian_noise_has_its_variance_in_training_and_is_the_identity_in_eval
 
 
 def test_mixup_blends_a_hand_worked_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self: torch.tensor(0.75))
+    monkeypatch.setattr(torch, "_sample_dirichlet", lambda concentration: torch.tensor([0.75, 0.25]))
     monkeypatch.setattr(torch, "randperm", lambda count, device: torch.tensor([1, 2, 0]))
     images, targets = torch.tensor([0.0, 0.4, 0.8]).view(3, 1, 1, 1), torch.eye(3)
     mixed, shares = Mixup(1.0).on_batch(images, targets)

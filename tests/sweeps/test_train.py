@@ -60,7 +60,7 @@ def test_a_run_goes_where_it_is_told_and_refuses_anothers_folder(train: Train, t
 
 BAD = [
     (["regularizer=dropuot"], r"regularizer: expected one of augmentation, batchnorm.*received 'dropuot'"),
-    (["dataset=cifar"], r"dataset: expected one of digits.*received 'cifar'"),
+    (["dataset=cifar"], r"dataset: expected one of cifar10, cifar100, digits.*received 'cifar'"),
     (["trainer.max_epoch=1"], r"trainer\.max_epoch: no such key \(did you mean max_epochs\?\)"),
     (["regularizer=dropout", "regularizer.dropout.q=1"], r"regularizer\.dropout\.q: no such key; expected one of p"),
     (
@@ -289,8 +289,8 @@ def test_help_explains_the_groups_and_shows_examples(train: Train) -> None:
     ended = train("--help")
     assert ended.status == 0
     for part in (
-        "regularizer: augmentation, batchnorm, cutout, dropout",
-        "dataset: digits, fashion_mnist, mnist",
+        "regularizer: augmentation, batchnorm, confidence_penalty, cutout",
+        "dataset: cifar10, cifar100, digits",
         "-m regularizer=none",
         "force=true trains it again on purpose",
         "max_epochs",

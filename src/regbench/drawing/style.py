@@ -36,8 +36,17 @@ KNOWN = {
     "mixup": "#9d6fd1",
     "cutout": "#b0446f",
     "gaussian_noise": "#a6761d",
+    "confidence_penalty": "#b222bb",
+    "dropconnect": "#df1034",
+    "elastic_net": "#a0a98e",
+    "gradient_clipping": "#7346f1",
+    "max_norm": "#107c10",
+    "orthogonality": "#bb97f1",
+    "sam": "#f161f1",
+    "spatial_dropout": "#f18e7c",
     "early_stopping": "#4f7fd6",
     "ema": "#5fa83b",
+    "stochastic_weight_averaging": "#f12b8e",
 }
 _MARKERS = "osD^vPX<>phd*8"
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
