@@ -95,7 +95,9 @@ def test_a_technique_of_ones_own_folder_is_swept_from_python(tmp_path: Path, mon
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_stops_with_its_caller_and_records_its_run(stop: signal.Signals, tmp_path: Path) -> None:
-    code = f"import regbench; regbench.sweep(*{LONG!r})"
+    # A job in the background ignores Ctrl-C, and what it starts too.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; import regbench; regbench.sweep(*{LONG!r})"
     folder = tmp_path / "outputs/sweeps/s"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

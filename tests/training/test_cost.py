@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from regbench.runs.parts import build
 from regbench.runs.run import run
+from regbench.training.classifier import Classifier
 from regbench.training.process_settings import cheap_device_check
 
 Composed = Callable[..., dict[str, Any]]
@@ -41,13 +42,15 @@ def test_a_step_takes_few_calls_of_python_functions(composed: Composed, tmp_path
     calls: Counter[str] = Counter()
 
     def count(frame: Any, event: str, argument: Any) -> None:
-        calls[event] += 1
+        # The epoch is seeded before, where torch formats the stack of calls, as deep as it happens to be.
+        if calls or frame.f_code is Classifier.batch_loss.__code__:
+            calls[event] += 1
 
     watched = SecondEpoch(lambda: sys.setprofile(count), lambda: sys.setprofile(None))
     size = ["dataset.train_size=1200", "dataset.batch_size=20", "trainer.max_epochs=2", "model=mlp_small"]
     run(tmp_path, composed(*size), callbacks=[watched])
-    # 209 with torch 2.14 and Lightning 2.6; 1,272 where Lightning takes single steps.
-    assert 0 < calls["call"] / STEPS < 240
+    # 187 with torch 2.14 and Lightning 2.6; 1,272, the seeding included, where Lightning takes single steps.
+    assert 0 < calls["call"] / STEPS < 215
 
 
 class Operators(TorchDispatchMode):
