@@ -75,7 +75,6 @@ def losses_together(configs: Sequence[dict[str, Any]], steps: int, kind: torch.d
     images, runs = read(configs, kind)
     first = runs[0]
     update = update_of(first.optimizer)
-    assert update is not None
     stack = Stack(
         {row: Member(each.net, each.optimizer) for row, each in enumerate(runs)}, len(runs), update, images.device
     )

@@ -45,7 +45,7 @@ def killed_after(answers: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train_together(folder: Path, configs: dict[str, dict[str, Any]], formed: Formed | None = None) -> None:
     """Train runs together; errors of one are recorded in its folder, as a worker has it."""
-    formed = formed or Formed(len(configs), dict(enumerate(configs)), "stream")
+    formed = formed or Formed(list(configs), dict(enumerate(configs)), "stream")
     first = configs[next(iter(formed.runs.values()))]
     parts = build({**first, "compile": False})
     images = Images(parts.data, torch.device("cpu"))
@@ -116,7 +116,8 @@ def test_members_that_were_killed_end_in_the_same_bits(
     states = [read_results(tmp_path / "killed" / name) for name in configs]
     assert [each.status for each in states if each] == ["interrupted"] * 3
     (formed,) = form_groups(tmp_path / "killed", configs, members=40)
-    assert (formed.rows, formed.runs, formed.most_epochs) == (3, dict(enumerate(configs)), most_epochs)
+    assert (list(formed.names), formed.runs) == (list(configs), dict(enumerate(configs)))
+    assert formed.most_epochs == most_epochs
     stream = replace(formed, stream="stream")  # before the first checkpoint it is the group's own
     train_together(tmp_path / "killed", configs, stream if most_epochs is None else formed)
     assert bits(tmp_path / "killed", configs) == bits(tmp_path / "whole", configs)
@@ -125,7 +126,7 @@ def test_members_that_were_killed_end_in_the_same_bits(
 def test_those_that_finished_before_change_nothing_for_the_others(composed: Composed, tmp_path: Path) -> None:
     configs = {f"seed{seed}": composed(*SMALL, "regularizer=dropout", f"seed={seed}") for seed in range(3)}
     train_together(tmp_path / "whole", configs)
-    formed = Formed(3, {0: "seed0", 2: "seed2"}, "stream")
+    formed = Formed(list(configs), {0: "seed0", 2: "seed2"}, "stream")
     train_together(tmp_path / "two", configs, formed)
     assert bits(tmp_path / "two", ["seed0", "seed2"]) == bits(tmp_path / "whole", ["seed0", "seed2"])
 
@@ -146,7 +147,7 @@ def test_dropouts_masks_do_not_depend_on_who_is_still_there(composed: Composed, 
         f"p{p}": composed(*SMALL, "regularizer=dropout", f"regularizer.dropout.p={p}", "seed=1") for p in (0.1, 0.5)
     }
     train_together(tmp_path / "whole", configs)
-    train_together(tmp_path / "one", configs, Formed(2, {1: "p0.5"}, "stream"))
+    train_together(tmp_path / "one", configs, Formed(list(configs), {1: "p0.5"}, "stream"))
     assert bits(tmp_path / "one", ["p0.5"]) == bits(tmp_path / "whole", ["p0.5"])
 
 

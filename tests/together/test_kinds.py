@@ -58,11 +58,6 @@ def test_other_runs_are_of_another_kind(override: str, composed: Composed) -> No
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"optimizer": {"_target_": "torch.optim.RMSprop", "lr": 0.1}}, r"optimizer: torch\.optim\.RMSprop is none of"),
-        (
-            {"optimizer": {"_target_": "torch.optim.Adam", "amsgrad": True}},
-            "optimizer: dampening, maximize",
-        ),
         ({"trainer": {"precision": "bf16-mixed"}}, r"trainer\.precision: bf16-mixed is not 32-true"),
         ({"trainer": {"gradient_clip_val": 1.0}}, r"trainer\.gradient_clip_val: not known"),
         ({"trainer": {"devices": [0]}}, r"trainer\.devices: \[0\] is not 1"),
@@ -179,6 +174,24 @@ def test_a_penalty_without_a_gradient_is_found_beside_layers_that_draw(composed:
     assert trial(config) == "regularizer: its gradients with others are not those alone"
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "received"),
+    [
+        ({"_target_": "torch.optim.RMSprop", "lr": 0.1}, "RMSprop"),
+        ({"_target_": "torch.optim.Adam", "amsgrad": True}, "Adam with amsgrad"),
+        ({"_target_": "torch.optim.SGD", "lr": 0.1, "dampening": 0.5}, "SGD with dampening"),
+        ({"_target_": "torch.optim.SGD", "lr": 0.1, "maximize": True}, "SGD with maximize"),
+    ],
+)
+def test_optimizers_whose_steps_are_not_known_for_many_networks_are_named(
+    optimizer: dict[str, Any], received: str, composed: Composed
+) -> None:
+    found = trial({**composed(SMALL), "optimizer": optimizer})
+    assert found is not None
+    assert found.startswith("optimizer: expected Adam, AdamW or SGD without dampening")
+    assert found.endswith(f"; received {received}")
+
+
 def test_techniques_that_change_gradients_are_left_alone(composed: Composed) -> None:
     found = trial(composed(SMALL, "regularizer=sam"))
     assert found is not None
@@ -198,12 +211,17 @@ def test_members_that_were_killed_before_all_had_a_checkpoint_are_one_group_agai
 ) -> None:
     configs = {name: composed(SMALL, f"seed={seed}") for seed, name in enumerate("abcd")}
     states: dict[str, list[dict[str, Any]]] = {
-        "a": [{"epochs": 1, "engine": Formed(4, {}, "s", names=list("abcd")).identity(0)}],
+        "a": [{"epochs": 1, "engine": Formed(list("abcd"), {}, "s").identity()}],
         "d": [{"epochs": 5}],  # trained alone meanwhile
     }
     monkeypatch.setattr(forming, "recorded_states", lambda folder, identity: states.get(folder.name, []))
     (group,) = form_groups(tmp_path, configs, members=40)
-    assert (group.rows, group.runs, group.stream, group.most_epochs) == (4, {0: "a", 1: "b", 2: "c"}, "s", 0)
+    assert (list(group.names), group.runs, group.stream, group.most_epochs) == (
+        list("abcd"),
+        {0: "a", 1: "b", 2: "c"},
+        "s",
+        0,
+    )
     states["a"][0]["epochs"] = 7
     (group,) = form_groups(tmp_path, configs, members=40)
     assert (group.runs, group.most_epochs) == ({0: "a", 1: "b", 2: "c"}, None)
@@ -220,6 +238,6 @@ def test_groups_are_as_few_and_even_as_can_be(composed: Composed, tmp_path: Path
         ["n5", "n6"],
         ["d0", "d1", "d2"],
     ]
-    assert [each.rows for each in groups] == [2, 3, 2, 3]
+    assert [len(each.names) for each in groups] == [2, 3, 2, 3]
     assert len({each.stream for each in groups}) == 4
     assert form_groups(tmp_path, {"b0": configs["b0"]}, members=3) == []

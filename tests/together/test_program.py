@@ -35,7 +35,6 @@ def prepared(composed: Composed, members: int, *overrides: str) -> tuple[Program
     images, runs = read(configs, torch.float32)
     first = runs[0]
     update = update_of(first.optimizer)
-    assert update is not None
     stack = Stack(
         {row: Member(each.net, each.optimizer) for row, each in enumerate(runs)}, members, update, images.device
     )

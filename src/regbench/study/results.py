@@ -78,20 +78,7 @@ class Study:
 
 
 def load(*paths: str | PathLike[str]) -> Study:
-    """Read studies into tables.
-
-    The test metrics of every run are computed from its `predictions.npz` and compared with the recorded ones. What the
-    files of finished runs gave is kept in `.results.sqlite` in each study's folder, where that can be written, and
-    counts for as long as they are the same files.
-
-    Args:
-        paths: Folders of studies, of single runs or of one run, and `results.csv` files that a report wrote
-            (`history.csv` beside them) or the folders that hold these. A run that several paths give counts once.
-
-    Raises:
-        FileNotFoundError: A path does not exist.
-        ValueError: A path holds no run.
-    """
+    """Read studies into tables: what `regbench.load_study` describes, without what can be asked of them."""
     if not paths:
         raise ValueError("study: expected the path of a study, a run or a results.csv, got none")
     found = Found()

@@ -89,8 +89,10 @@ class TogetherWorker(Worker):
         try:
             Group(formed, images, len(parts.data.classes), compile=config["compile"]).train(self._take_member, started)
         except TooManyMembersError:
-            self._members = formed.rows // 2
-            message = f"{self.study}: no memory for {formed.rows} members; tried again with at most {self._members}"
+            self._members = len(formed.names) // 2
+            message = (
+                f"{self.study}: no memory for {len(formed.names)} members; tried again with at most {self._members}"
+            )
             print(message, file=sys.stderr, flush=True)
             return 0
         finally:

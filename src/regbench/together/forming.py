@@ -13,7 +13,7 @@ from regbench.runs.spec import RunSpec
 from regbench.together.kinds import kind_of
 
 MEMBERS, MEMBER, STREAM = "members", "member", "members_stream"
-NAMES = "members_names"  # of all rows, for resuming alone
+NAMES = "members_names"
 
 
 @dataclass(frozen=True)
@@ -21,27 +21,25 @@ class Formed:
     """Runs to be trained together.
 
     Attributes:
-        rows: How many members there are, those included that are finished.
+        names: Of all members by their rows, those included that are finished.
         runs: Names of the others by their rows.
         stream: Names the stream of noise.
         most_epochs: After how many epochs they may resume at most, so that they go on in step; after any number if
             `None`.
-        names: Of all rows, those of finished runs included; of `runs` where they are all.
     """
 
-    rows: int
+    names: Sequence[str]
     runs: Mapping[int, str]
     stream: str
     most_epochs: int | None = None
-    names: Sequence[str] = ()
 
-    def identity(self, row: int) -> dict[str, Any]:
-        """Return what a member's checkpoint says of it, so that the group is found again."""
-        return {**self.recorded(row), NAMES: list(self.names or self.runs.values())}
+    def identity(self) -> dict[str, Any]:
+        """Return what members' checkpoints say, so that the group is found again."""
+        return {NAMES: list(self.names), STREAM: self.stream}
 
     def recorded(self, row: int) -> dict[str, Any]:
         """Return what provenance says of a member."""
-        return {MEMBERS: self.rows, MEMBER: row, STREAM: self.stream}
+        return {MEMBERS: len(self.names), MEMBER: row, STREAM: self.stream}
 
 
 def form_groups(folder: Path, configs: Mapping[str, Mapping[str, Any]], members: int) -> list[Formed]:
@@ -52,35 +50,33 @@ def form_groups(folder: Path, configs: Mapping[str, Mapping[str, Any]], members:
         configs: Of the runs that are to be trained, by name, in their order.
         members: How many a group holds at most.
     """
-    begun: dict[tuple[int, str, tuple[str, ...]], dict[int, str]] = {}
+    begun: dict[tuple[tuple[str, ...], str], dict[int, str]] = {}
     epochs: dict[str, list[int]] = {}
     for name, config in configs.items():
         states = recorded_states(folder / name, run_identity(RunSpec(config)))
         epochs[name] = [state["epochs"] for state in states] or [0]
         engine = states[0].get("engine", {}) if states else {}
         names = engine.get(NAMES)
-        if isinstance(names, list) and name in names and engine.get(MEMBERS) == len(names) <= members:
-            begun.setdefault((len(names), str(engine.get(STREAM)), tuple(names)), {})[names.index(name)] = name
+        if isinstance(names, list) and name in names and len(names) <= members:
+            begun.setdefault((tuple(names), str(engine.get(STREAM))), {})[names.index(name)] = name
     taken = {name for runs in begun.values() for name in runs.values()}
     # Those whose first checkpoint was not written yet, when the process was killed, belong to the group too.
-    for (_, _, names), runs in begun.items():
+    for (names, _), runs in begun.items():
         for row, name in enumerate(names):
             if name in configs and name not in taken and epochs[name] == [0]:
                 runs[row] = name
                 taken.add(name)
     groups = [
-        Formed(rows, dict(sorted(runs.items())), stream, _in_step([epochs[name] for name in runs.values()]), names)
-        for (rows, stream, names), runs in begun.items()
+        Formed(names, dict(sorted(runs.items())), stream, _in_step([epochs[name] for name in runs.values()]))
+        for (names, stream), runs in begun.items()
     ]
     new: dict[tuple[str, int], list[str]] = {}
     for name, config in configs.items():
         if name not in taken:
             new.setdefault((kind_of(config), epochs[name][0]), []).append(name)
     for alike in new.values():
-        groups += [
-            Formed(len(part), dict(enumerate(part)), _stream(part), None, part) for part in _parts(alike, members)
-        ]
-    return [group for group in groups if group.rows > 1]
+        groups += [Formed(part, dict(enumerate(part)), _stream(part)) for part in _parts(alike, members)]
+    return [group for group in groups if len(group.names) > 1]
 
 
 def _parts(names: Sequence[str], most: int) -> list[Sequence[str]]:

@@ -125,16 +125,14 @@ class Group:
     def _stacked(self, asked: Mapping[int, Steps]) -> Program:
         first = asked[min(asked)]
         update = update_of(first.optimizer)
-        if update is None:
-            raise ValueError(f"optimizer: {type(first.optimizer).__name__} cannot update many networks at once")
         members = {row: Member(each.net, each.optimizer) for row, each in asked.items()}
-        stack = Stack(members, self._formed.rows, update, self._images.device)
+        stack = Stack(members, len(self._formed.names), update, self._images.device)
         return Program(first.net, first.regularizer, stack, update, self._images, self._classes, compile=self._compile)
 
     def _each_row(self, asked: Mapping[int, _Question]) -> list[_Question]:
         """Return what each row is asked to do: those of no member do as the first one does."""
         first = asked[min(asked)]
-        return [asked.get(row, first) for row in range(self._formed.rows)]
+        return [asked.get(row, first) for row in range(len(self._formed.names))]
 
 
 def _answer(turns: Turns, rows: Sequence[int], respond: Callable[[], Mapping[int, Any]]) -> None:

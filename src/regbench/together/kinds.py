@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# A member's own trainer, data and folder see to these.
-_OWN = ("seed", "study", "hydra", "force", "keep", "histograms", "scheduler", "callbacks", "monitor")
-_OWN_OF_DATASET = ("split_seed", "root", "flip", "margin")
-_OPTIMIZERS = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
+from regbench.storage.identity import identity
+
+# Of what decides a run's numbers, a member's own trainer and data see to these.
+_OWN = ("scheduler", "callbacks", "monitor")
 _DROPOUT = "regbench.regularizers.dropout.Dropout"
 _DECAY = "regbench.regularizers.weight_decay.WeightDecay"
 _TRAINER = ("_target_", "max_epochs", "accelerator", "devices", "precision", "deterministic", "benchmark")
@@ -24,20 +24,16 @@ def kind_of(config: Mapping[str, Any]) -> str:
     Args:
         config: A run's composed configuration.
     """
-    kept = {key: value for key, value in config.items() if key not in _OWN}
-    kept["dataset"] = {key: value for key, value in config["dataset"].items() if key not in _OWN_OF_DATASET}
-    kept["optimizer"] = {key: value for key, value in config["optimizer"].items() if key not in {"lr", "name"}}
+    kept = {key: value for key, value in identity(config).items() if key not in _OWN}
+    kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "split_seed"}
+    kept["optimizer"] = {key: value for key, value in kept["optimizer"].items() if key not in {"lr", "name"}}
     kept["regularizer"] = _shape_of(config["regularizer"])
     return json.dumps(kept, sort_keys=True)
 
 
 def obstacle(config: Mapping[str, Any]) -> str | None:
     """Return in one line why a run cannot be trained with others, as far as its configuration tells; else `None`."""
-    trainer, optimizer = config["trainer"], config["optimizer"]
-    if (target := optimizer.get("_target_")) not in _OPTIMIZERS:
-        return f"optimizer: {target} is none of {', '.join(_OPTIMIZERS)}"
-    if optimizer.get("dampening") or optimizer.get("maximize") or optimizer.get("amsgrad"):
-        return "optimizer: dampening, maximize and amsgrad are not known to updates of many networks"
+    trainer = config["trainer"]
     if trainer.get("precision", "32-true") not in _PRECISIONS:
         return f"trainer.precision: {trainer['precision']} is not 32-true"
     if trainer.get("devices", 1) != 1:

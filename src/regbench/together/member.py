@@ -40,7 +40,7 @@ class MemberEngine(Engine):
     def __init__(self, ask: Ask, images: Images, formed: Formed, row: int) -> None:
         self._ask = ask
         self._images = images
-        self.identity = formed.identity(row)
+        self.identity = formed.identity()
         self.recorded = formed.recorded(row)
         self.device = images.device
         self.most_epochs = formed.most_epochs

@@ -73,8 +73,9 @@ class Program:
         for size, alike in groupby(sizes):
             count = len(list(alike))
             batches = places[:, first : first + count * size].unflatten(1, (count, size)).transpose(0, 1)
-            repeated = self._repeated.setdefault(size, Repeated(self._take_step, device))
-            repeated(batches.contiguous(), rates[step : step + count])
+            if size not in self._repeated:
+                self._repeated[size] = Repeated(self._take_step, device)
+            self._repeated[size](batches.contiguous(), rates[step : step + count])
             first, step = first + count * size, step + count
 
     def take_totals(self) -> Tensor:

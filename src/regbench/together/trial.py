@@ -14,8 +14,9 @@ from regbench.runs.parts import Parts
 from regbench.together.images import Images
 from regbench.together.program import Vectorized, without_notices
 from regbench.together.stack import named_state
+from regbench.together.updates import update_of
 from regbench.training.attributes import Attributes
-from regbench.training.classifier import objective
+from regbench.training.classifier import objective, parameter_groups
 
 _IMAGES = 16
 _SEED = 0
@@ -43,6 +44,10 @@ def find_obstacle(parts: Parts, other: Parts, images: Images) -> str | None:
     theirs = Attributes(other.classifier.regularizer, other.classifier.net)
     if (differing := Attributes(regularizer, net).differing(theirs)) is not None:
         return f"{differing}: it is another one with another seed, and there is one for all members"
+    try:
+        update_of(parts.classifier.make_optimizer(params=parameter_groups(net, regularizer)))
+    except ValueError as error:
+        return str(error)
     batch = images.images[:_IMAGES], torch.eye(len(parts.data.classes))[images.labels[:_IMAGES]]
     streams = _streams()
     try:

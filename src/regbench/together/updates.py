@@ -14,6 +14,8 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 State = Mapping[str, Tensor]
 
+_UNKNOWN = ("dampening", "maximize", "amsgrad", "differentiable")
+
 
 class Update(ABC):
     """How an optimizer changes weights.
@@ -103,17 +105,24 @@ class SGDUpdate(Update):
         weights.addcmul_(gradients, -rate)
 
 
-def update_of(optimizer: Optimizer) -> Update | None:
-    """Return how an optimizer updates; `None` where it cannot be done for many networks at once."""
+def update_of(optimizer: Optimizer) -> Update:
+    """Return how an optimizer updates.
+
+    Raises:
+        ValueError: It cannot be done for many networks at once.
+    """
     options = optimizer.defaults
-    if options.get("maximize") or options.get("amsgrad") or options.get("differentiable"):
-        return None
-    if type(optimizer) is SGD and not options["dampening"]:
+    unknown = [key for key in _UNKNOWN if options.get(key)]
+    if type(optimizer) is SGD and not unknown:
         return SGDUpdate(nesterov=options["nesterov"], remembers=options["momentum"] != 0)
-    if type(optimizer) in {Adam, AdamW}:
+    if type(optimizer) in {Adam, AdamW} and not unknown:
         decoupled = type(optimizer) is AdamW or bool(options.get("decoupled_weight_decay"))
         return AdamUpdate(options["betas"][1], options["eps"], decoupled=decoupled)
-    return None
+    received = " with ".join([type(optimizer).__name__, *unknown])
+    raise ValueError(
+        f"optimizer: expected Adam, AdamW or SGD without {', '.join(_UNKNOWN)}, whose steps are known for many "
+        f"networks at once; received {received}"
+    )
 
 
 def rates_of(optimizer: Optimizer) -> tuple[float, float]:
