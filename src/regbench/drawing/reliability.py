@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, PAPER, SettingStyle, legend_below, new_figure, shorten
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -74,11 +75,12 @@ def reliability_diagram(
         number, certain, right = calibration.bins
         full = number >= max(_LEAST, _LEAST_SHARE * number.sum())
         style = styles[label]
-        axes.plot(
+        line = axes.plot(
             100 * certain[full] / number[full], 100 * right[full] / number[full], color=style.color, ls=style.dash,
             marker=style.marker, ms=5, mec=PAPER, mew=0.6, lw=1.5,
             label=f"{shorten(label, 24)}: error {100 * calibration.error:.2f} %",
         )  # fmt: skip
+        in_series(label, line)
     axes.set_xlim(0, 101)
     axes.set_ylim(0, 101)
     (below if counts else axes).set_xlabel("confidence, %")
@@ -91,5 +93,6 @@ def reliability_diagram(
 def _count_panel(axes: Axes, found: Mapping[str, Calibration], styles: Mapping[str, SettingStyle]) -> None:
     edges = np.linspace(0, 100, BINS + 1)
     for label, calibration in found.items():
-        axes.stairs(calibration.bins[0], edges, color=styles[label].color, fill=len(found) == 1)
+        steps = axes.stairs(calibration.bins[0], edges, color=styles[label].color, fill=len(found) == 1)
+        in_series(label, steps)
     axes.set_ylabel("predictions")

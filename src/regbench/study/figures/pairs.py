@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, INK, SettingStyle, figure_style, shorten
 from regbench.study.figures.differences import present_labels, some_seeds
 from regbench.study.figures.panels import name_panel, setting_panels
-from regbench.study.figures.rendering import DrawnFigure
+from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.formatting import points
 
 _MOST_LINES = 40
@@ -51,12 +52,16 @@ def pairs_plot(
     seeds, told = some_seeds(runs, _MOST_LINES)
     with figure_style():
         figure, panels = setting_panels(list(pairs), "Test accuracy, seed by seed")
+        places: list[Value] = []
         for axes, (label, both) in zip(panels, pairs.items(), strict=True):
             _lines(axes, both, styles[label], seeds)
+            in_series(label, axes)
+            places += _values(axes, both, label, seeds)
             _name_outlying(axes, both, label, baseline, outlying)
-            rising = int((both["setting"] > both["baseline"]).sum())
-            mean = float((both["setting"] - both["baseline"]).mean())
-            name_panel(axes, label, f"{points(mean / 100)}, {rising} of {len(both)} rise")
+            rising, level = (int(found.sum()) for found in (_change(both) > 0, _change(both) == 0))
+            mean = float(_change(both).mean())
+            ties = f", {level} level" if level else ""
+            name_panel(axes, label, f"{points(mean / 100)}, {rising} of {len(both)} rise{ties}")
             axes.set_xticks([0, 1], [shorten(baseline, 10), "setting"])
             axes.set_xlim(-0.42, 1.42)
             axes.margins(y=0.12)
@@ -64,22 +69,37 @@ def pairs_plot(
         panels[0].set_ylabel("test accuracy, %", fontsize=8.5)
         caption = (
             f"One thin line for each seed, from {baseline} to the setting, both trained with that seed. Where it rises "
-            "the setting is better (coloured); where it falls, worse (grey, dashed). The thick line joins the means. "
-            "Lines that run side by side say that seeds differ, but the difference between the settings hardly does."
+            "the setting is better (coloured); where it falls, worse (grey, dashed); where it is level, a tie. "
+            "The thick line joins the means. Lines that run side by side say that seeds differ, but the difference "
+            "between the settings hardly does."
             f"{told}"
         )
-        return DrawnFigure(name, caption, figure)
+        return DrawnFigure(name, caption, figure, places)
 
 
 def _lines(axes: Axes, both: pd.DataFrame, style: SettingStyle, seeds: Collection[Any]) -> None:
     faint = 0.75 if len(both) <= 12 else 0.45
     for first, second in both[both.index.get_level_values("seed").isin(seeds)].to_numpy():
         rises = second > first
+        dash: Any = "-" if rises else (0, (3, 1.5)) if second < first else (0, (1, 1.2))
         axes.plot(
-            [0, 1], [first, second], color=style.color if rises else FAINT, ls="-" if rises else (0, (3, 1.5)),
+            [0, 1], [first, second], color=style.color if rises else FAINT, ls=dash,
             marker=style.marker, ms=3, mew=0, lw=1, alpha=faint,
         )  # fmt: skip
     axes.plot([0, 1], both.mean().to_numpy(), color=style.color, lw=3.2, solid_capstyle="butt", zorder=3)
+
+
+def _values(axes: Axes, both: pd.DataFrame, label: str, seeds: Collection[Any]) -> list[Value]:
+    found = []
+    for seed, first, second in zip(both.index.get_level_values("seed"), both["baseline"], both["setting"], strict=True):
+        if seed in seeds:
+            text = f"seed {seed}: {first:.2f} → {second:.2f} % ({points((second - first) / 100)})"
+            found += [Value(axes, place, height, text, label) for place, height in ((0, first), (1, second))]
+    return found
+
+
+def _change(both: pd.DataFrame) -> "pd.Series[float]":
+    return both["setting"] - both["baseline"]
 
 
 def _name_outlying(

@@ -5,19 +5,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from regbench.drawing.confusion import MOST_NAMED_CLASSES, Array, confusion_matrix
+from regbench.drawing.confusion import MOST_NAMED_CLASSES, Array, confusion_matrix, row_shares
 from regbench.drawing.pictures import visible
 from regbench.drawing.reliability import Calibration, reliability_diagram
 from regbench.drawing.style import SettingStyle, figure_style, new_figure, shorten
-from regbench.study.figures.rendering import DrawnFigure
+from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.predictions import Mistake, Predictions
 
+_MOST_CELLS = 500
 
-def confusion_figure(name: str, counts: Array, classes: Sequence[str], label: str) -> DrawnFigure:
-    """Percent of each class's test images by answer."""
+
+def confusion_figure(
+    name: str, counts: Array, classes: Sequence[str], label: str, strongest: float | None = None
+) -> DrawnFigure:
+    """Percent of each class's test images by answer; `strongest` as in `confusion_matrix`."""
     with figure_style():
         caption = f"{label}: percent of each class's test images by answer."
-        return DrawnFigure(name, caption, confusion_matrix(counts, classes, label))
+        figure = confusion_matrix(counts, classes, label, strongest)
+        return DrawnFigure(name, caption, figure, _cells(figure.axes[0], counts, classes), label)
 
 
 def reliability_figure(
@@ -31,7 +36,14 @@ def reliability_figure(
             "network is surer than right. Bins with fewer than 10 or one in 1,000 predictions are not drawn. The error "
             "is the expected calibration error, averaged over runs."
         )
-        return DrawnFigure(name, caption, reliability_diagram(found, styles))
+        figure = reliability_diagram(found, styles)
+        axes = figure.axes[0]
+        values = [
+            Value(axes, x, y, f"{x:.1f} % sure, {y:.1f} % right", label)
+            for label, line in zip(found, axes.lines[1:], strict=True)  # the first is the diagonal
+            for x, y in line.get_xydata()  # type: ignore[union-attr]  # points
+        ]
+        return DrawnFigure(name, caption, figure, values)
 
 
 def sample_grid(name: str, images: Array, classes: Sequence[str]) -> DrawnFigure:
@@ -62,7 +74,19 @@ def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], la
         _bare(axes, 4.36, -1.44 * rows + 0.02, 0.02)
         axes.set_title(shorten(label, 44))
         caption = f"{label}: its most certain mistakes, class → answer."
-        return DrawnFigure(name, caption, figure)
+        return DrawnFigure(name, caption, figure, series=label)
+
+
+def _cells(axes: Axes, counts: Array, classes: Sequence[str]) -> list[Value]:
+    """What every cell says, of many classes the cells with the most images."""
+    shares = 100 * row_shares(counts)
+    places = np.argwhere(counts > 0) if len(counts) > MOST_NAMED_CLASSES else np.argwhere(np.isfinite(shares))
+    places = sorted(map(tuple, places), key=lambda place: -counts[place])[:_MOST_CELLS]
+    found = []
+    for row, answer in sorted(places):
+        told = f"{classes[row]} → {classes[answer]}: {shares[row, answer]:.1f} %, {counts[row, answer]:,} answers"
+        found.append(Value(axes, answer, row, told))
+    return found
 
 
 def _tile(axes: Axes, image: Array, left: float, top: float) -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from regbench.drawing.style import SettingStyle
 from regbench.study.comparisons import Comparison
-from regbench.study.figures.curves import advantage_plot, convergence_plot
+from regbench.study.figures.advantage import advantage_plot
+from regbench.study.figures.curves import convergence_plot
 from regbench.study.figures.differences import forest_plot, gap_plot, seed_plot
 from regbench.study.figures.pairs import pairs_plot
 from regbench.study.figures.power import power_plot
@@ -132,7 +133,8 @@ def convergence_figure(
     best = comparison.runs.groupby("label")["best_epoch"].median().to_dict()
     chosen = {str(label): float(epoch) for label, epoch in best.items()}
     name = names({"acc": "accuracy"}.get(kind, kind), split)
-    return convergence_plot(name, comparison.history, chosen, column, _curve_styles(comparison, styles))
+    own = _curve_styles(comparison, styles)
+    return convergence_plot(name, comparison.history, chosen, column, own, comparison.baseline)
 
 
 def classes_of(study: Study, comparison: Comparison) -> list[str]:
