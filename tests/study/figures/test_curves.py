@@ -96,7 +96,7 @@ def test_many_settings_get_a_panel_each_with_the_baseline_behind():
     picture = convergence_plot("x", history(labels), dict.fromkeys(labels, 3), "val/acc", styles, "none")
     shown = texts(picture)
     assert {*labels[:-1], "confidence_", "penalty"} <= set(shown)
-    assert shown.count("87 at epoch 4") == len(labels)
+    assert shown.count("87.00 at epoch 4") == len(labels)
     assert len(picture.figure.axes) == len(labels)
     assert "Grey: none." in picture.caption
     leads = advantage({label: [0.01, 0.02] for label in labels[1:]})

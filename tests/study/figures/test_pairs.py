@@ -28,7 +28,7 @@ def test_each_panel_says_how_many_seeds_rise_and_by_how_much_on_average():
 
 def test_a_tie_is_neither_a_rise_nor_a_fall():
     runs = study({"none": [0.90, 0.91, 0.92], "dropout": [0.91, 0.91, 0.90]})
-    assert "−0.33, 1 of 3 rise, 1 level" in texts(pairs_plot("pairs", runs, STYLES, "none"))
+    assert "−0.33, 1 rise, 1 tie" in texts(pairs_plot("pairs", runs, STYLES, "none"))
 
 
 def test_unusual_runs_are_named_on_the_side_of_their_setting():

@@ -64,7 +64,8 @@ def convergence_plot(
             parts += _mark_best(panel, curve, best.get(label), style.color, style.marker, limits[0])
             in_series(label, parts if together else [panel])
             if not together:
-                _name_curve(panel, curve, label, best.get(label), curves.get(baseline or ""))
+                _draw_behind(panel, curves.get(baseline or ""))
+                name_panel(panel, label, _at_best(curve, best.get(label), kind))
         values = [each for label, curve in curves.items() for each in _values(panels[label], curve, label, kind)]
         if together:
             _finish(figure, axes, kind, limits, title)
@@ -125,15 +126,17 @@ def _mark_best(
     return [stem, *axes.plot([best + 1], [height], marker, color=color, ms=6, mec=PAPER, mew=0.8, zorder=4)]
 
 
-def _name_curve(axes: Axes, curve: pd.DataFrame, label: str, best: float | None, baseline: pd.DataFrame | None) -> None:
-    """Name a panel's setting and its value at the chosen checkpoint, before the baseline's curve."""
+def _draw_behind(axes: Axes, baseline: pd.DataFrame | None) -> None:
     if baseline is not None:
         axes.plot(baseline.index + 1, baseline["mean"], color=FAINT, lw=1, zorder=1.5)
+
+
+def _at_best(curve: pd.DataFrame, best: float | None, kind: str) -> str:
+    """The value at the chosen checkpoint."""
     if best is None or not np.isfinite(best):
-        name_panel(axes, label, "")
-        return
+        return ""
     height = float(np.interp(best, curve.index, curve["mean"]))
-    name_panel(axes, label, f"{height:.4g} at epoch {best + 1:g}")
+    return f"{height:.{2 if KINDS[kind].fraction else 4}f} at epoch {best + 1:g}"
 
 
 def _values(axes: Axes, curve: pd.DataFrame, series: str, kind: str) -> list[Value]:

@@ -150,7 +150,7 @@ def present_labels(runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> li
 
 def _rows(count: int) -> tuple[Figure, Axes]:
     # Many rows stand closer, so that a figure of them fits a screen.
-    figure, axes = new_figure(height=0.95 + (0.54 if count <= _MANY_ROWS else 0.42) * max(count, 1))
+    figure, axes = new_figure(height=0.95 + (0.54 if count <= _MANY_ROWS else 0.46) * max(count, 1))
     axes.set_ylim(-count + 0.45, 0.72)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

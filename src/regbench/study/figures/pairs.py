@@ -60,8 +60,8 @@ def pairs_plot(
             _name_outlying(axes, both, label, baseline, outlying)
             rising, level = (int(found.sum()) for found in (_change(both) > 0, _change(both) == 0))
             mean = float(_change(both).mean())
-            ties = f", {level} level" if level else ""
-            name_panel(axes, label, f"{points(mean / 100)}, {rising} of {len(both)} rise{ties}")
+            counted = f"{rising} rise, {level} tie" if level else f"{rising} of {len(both)} rise"
+            name_panel(axes, label, f"{points(mean / 100)}, {counted}")
             axes.set_xticks([0, 1], [shorten(baseline, 10), "setting"])
             axes.set_xlim(-0.42, 1.42)
             axes.margins(y=0.12)

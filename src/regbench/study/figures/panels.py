@@ -66,7 +66,8 @@ def name_panel(axes: Axes, label: str, told: str) -> None:
     """Write the setting's name above its panel, and below the name what the panel tells in a few words."""
     lines = _name_lines(label, _width(columns_of(axes)))
     axes.set_title("\n".join(lines), fontsize=9, pad=14, linespacing=1.05)
-    axes.annotate(told, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=8)
+    size = 7.5 if columns_of(axes) == 3 else 8
+    axes.annotate(told, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=size)
 
 
 def columns_of(axes: Axes) -> int:

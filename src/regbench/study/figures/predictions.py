@@ -1,14 +1,19 @@
 """Figures of predictions: confusion matrix, reliability diagram, and grids of samples and of certain mistakes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from regbench.drawing.confusion import MOST_NAMED_CLASSES, Array, confusion_matrix, row_shares
 from regbench.drawing.pictures import visible
-from regbench.drawing.reliability import Calibration, reliability_diagram
-from regbench.drawing.style import SettingStyle, figure_style, new_figure, shorten
+from regbench.drawing.reliability import Calibration, draw_calibration, reliability_diagram
+from regbench.drawing.series import in_series
+from regbench.drawing.style import FAINT, SettingStyle, figure_style, new_figure, shorten
+from regbench.study.figures.panels import MOST_LINES, name_panel, setting_panels
 from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.predictions import Mistake, Predictions
 
@@ -31,18 +36,22 @@ def reliability_figure(
     """Accuracy against confidence: on the diagonal a network is as often right as it is sure."""
     found = {label: Calibration(each.bins, float(np.mean(each.errors))) for label, each in predictions.items()}
     with figure_style():
+        if len(found) <= MOST_LINES:
+            figure = reliability_diagram(found, styles)
+            axes = figure.axes[0]
+            panels, lines = dict.fromkeys(found, axes), axes.lines[1:]  # the first is the diagonal
+        else:
+            figure, panels, lines = _reliability_panels(found, styles)
+        values = [
+            Value(panels[label], x, y, f"{x:.1f} % sure, {y:.1f} % right", label)
+            for label, line in zip(found, lines, strict=True)
+            for x, y in np.asarray(line.get_xydata())
+        ]
         caption = (
             "Test accuracy of predictions by their confidence, all runs together, in 15 bins; below the dashed line a "
             "network is surer than right. Bins with fewer than 10 or one in 1,000 predictions are not drawn. The error "
             "is the expected calibration error, averaged over runs."
         )
-        figure = reliability_diagram(found, styles)
-        axes = figure.axes[0]
-        values = [
-            Value(axes, x, y, f"{x:.1f} % sure, {y:.1f} % right", label)
-            for label, line in zip(found, axes.lines[1:], strict=True)  # the first is the diagonal
-            for x, y in line.get_xydata()  # type: ignore[union-attr]  # points
-        ]
         return DrawnFigure(name, caption, figure, values)
 
 
@@ -75,6 +84,24 @@ def mistake_grid(name: str, found: Sequence[Mistake], classes: Sequence[str], la
         axes.set_title(shorten(label, 44))
         caption = f"{label}: its most certain mistakes, class → answer."
         return DrawnFigure(name, caption, figure, series=label)
+
+
+def _reliability_panels(
+    found: Mapping[str, Calibration], styles: Mapping[str, SettingStyle]
+) -> tuple[Figure, dict[str, Axes], list[Line2D]]:
+    """A panel for each setting, with its error above."""
+    figure, panels = setting_panels(list(found), "Reliability")
+    lines = []
+    for axes, (label, calibration) in zip(panels, found.items(), strict=True):
+        axes.plot([0, 100], [0, 100], color=FAINT, lw=1, ls=(0, (2, 2)))
+        lines += draw_calibration(axes, calibration, replace(styles[label], marker="."), label)
+        name_panel(axes, label, f"error {100 * calibration.error:.2f} %")
+        in_series(label, axes)
+    panels[0].set_xlim(0, 101)
+    panels[0].set_ylim(0, 101)
+    panels[0].set_ylabel("accuracy, %", fontsize=8.5)
+    figure.supxlabel("confidence, %", fontsize=9.5)
+    return figure, dict(zip(found, panels, strict=True)), lines
 
 
 def _cells(axes: Axes, counts: Array, classes: Sequence[str]) -> list[Value]:

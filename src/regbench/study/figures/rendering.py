@@ -64,6 +64,12 @@ class DrawnFigure:
         """The caption's first sentence, which names the picture to those who do not see it."""
         return self.caption.partition(". ")[0].rstrip(".")
 
+    @property
+    def is_tall(self) -> bool:
+        """Whether it is much higher than wide, as figures of many settings are."""
+        width, height = self.figure.get_size_inches()
+        return bool(height > 1.5 * width)
+
     def inline(self) -> str:
         """The SVG for a page: its ids made unique to this figure, its ink and paper left to the page's colours."""
         body = self.svg[self.svg.index("<svg") :]

@@ -122,14 +122,20 @@ def prediction_blocks(
     first = next(iter(shown.values()))
     strongest = max(most_confused(each.confusion) for each in shown.values())
     shown_names = class_names(classes, len(first.confusion))
-    drawn = [reliability_figure(names("reliability"), shown, styles)]
-    if samples and first.samples.size:
-        drawn.append(sample_grid(names("samples"), first.samples, shown_names))
+    calibration = reliability_figure(names("reliability"), shown, styles)
+    data = [sample_grid(names("samples"), first.samples, shown_names)] if samples and first.samples.size else []
+    pairs = [_pairs_table(shown, shown_names, styles)]
     more = others + len(read) - len(shown)
     texts = [f"Shown are the first {len(shown)} settings; {more} more are left out."] if more else []
+    if calibration.is_tall:
+        blocks = [Block("Calibration", texts, [calibration]), Block("Data and most confused classes", (), data, pairs)]
+    else:
+        blocks = [
+            Block("Calibration and data", texts, [calibration, *data]),
+            Block("Most confused classes", tables=pairs),
+        ]
     return [
-        Block("Calibration and data", texts, drawn),
-        Block("Most confused classes", tables=[_pairs_table(shown, shown_names, styles)]),
+        *blocks,
         Block(
             "Confusion matrices",
             [

@@ -42,6 +42,7 @@ const tip = {
   box: make("div", "tip"),
   ring: document.createElementNS("http://www.w3.org/2000/svg", "circle"),
   show(svg, value) {
+    Object.assign(this, { svg, value });
     this.ring.setAttribute("class", "at");
     this.ring.setAttribute("r", 5);
     this.ring.setAttribute("cx", value.x);
@@ -49,7 +50,10 @@ const tip = {
     svg.append(this.ring);
     this.box.replaceChildren(...(value.series ? [make("b", "", value.series)] : []), value.text);
     (svg.closest("dialog") || document.body).append(this.box);
-    const place = new DOMPoint(value.x, value.y).matrixTransform(svg.getScreenCTM());
+    this.place();
+  },
+  place() {
+    const place = new DOMPoint(this.value.x, this.value.y).matrixTransform(this.svg.getScreenCTM());
     const { width, height } = this.box.getBoundingClientRect();
     this.box.style.left = `${Math.max(4, Math.min(place.x + 12, document.documentElement.clientWidth - width - 4))}px`;
     this.box.style.top = `${place.y - height - 12 < 4 ? place.y + 14 : place.y - height - 12}px`;
@@ -60,7 +64,7 @@ const tip = {
   },
 };
 tip.box.setAttribute("role", "status");
-addEventListener("scroll", () => tip.hide(), { passive: true, capture: true });
+addEventListener("scroll", () => tip.ring.isConnected && tip.place(), { passive: true, capture: true });
 
 const REACH = 20; // how far from a value, in points of the figure, one may point
 const readValues = (svg) => {
@@ -110,27 +114,29 @@ const tellValues = (svg) => {
   svg.addEventListener("keydown", step);
 };
 
-// A figure enlarged over the page: as large as the window at first, and larger.
+// A figure enlarged over the page: as large as the window, or where that is hardly larger, so that one scrolls in it.
 const enlarge = (figure, svg) => {
   const dialog = make("dialog");
   const stage = make("div", "stage");
   const place = make("div");
   const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
-  let scale = 1;
+  const before = svg.getBoundingClientRect();
+  let scale = null;
   const fit = () => {
     const whole = Math.min(stage.clientWidth, (stage.clientHeight * width) / height);
+    scale ??= whole > 1.3 * before.width ? 1 : (1.6 * before.width) / whole;
     svg.style.width = `${Math.floor(whole * scale)}px`;
   };
-  const larger = (factor) => { scale = Math.max(1, Math.min(scale * factor, 8)); tip.hide(); fit(); };
+  const larger = (factor) => { scale = Math.max(1, Math.min(scale * factor, 10)); tip.hide(); fit(); };
   const tools = make("div", "tools");
   tools.append(
     makeButton("−", "Smaller", () => larger(1 / 1.5)), makeButton("+", "Larger", () => larger(1.5)),
     makeButton("Close", "", () => dialog.close()),
   );
   dialog.append(tools, stage);
-  dialog.setAttribute("aria-label", figure.querySelector("figcaption").textContent);
+  dialog.setAttribute("aria-label", figure.querySelector("figcaption").textContent.replace("⤢", ""));
   stage.tabIndex = 0;
-  place.style.height = `${svg.getBoundingClientRect().height}px`; // the page behind stays as it is
+  place.style.height = `${before.height}px`; // the page behind stays as it is
   svg.replaceWith(place);
   stage.append(svg);
   document.body.append(dialog);
@@ -151,7 +157,8 @@ for (const svg of document.querySelectorAll("figure > svg")) {
   const figure = svg.parentElement;
   if (svg.querySelector("[data-entry]")) makeLegend(svg);
   if (svg.dataset.values) tellValues(svg);
-  const button = makeButton("⤢", `Enlarge: ${figure.querySelector("figcaption").textContent.split(". ")[0]}`, () => enlarge(figure, svg));
+  const caption = figure.querySelector("figcaption");
+  const button = makeButton("⤢", `Enlarge: ${caption.textContent.split(". ")[0]}`, () => enlarge(figure, svg));
   button.classList.add("zoom");
-  figure.append(button);
+  caption.prepend(button);
 }

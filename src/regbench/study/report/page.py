@@ -84,6 +84,11 @@ class Block:
         """How many figures stand side by side on a wide screen: as many as leave the fewest places empty."""
         return 2 if len(self.figures) in {1, 2, 4} else 3
 
+    @property
+    def is_beside(self) -> bool:
+        """Whether a table stands at the side of the only figure."""
+        return len(self.figures) == 1 and len(self.tables) == 1
+
 
 @dataclass(frozen=True)
 class Section:

@@ -13,6 +13,7 @@ from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.formatting import points
 from regbench.study.predictions import Predictions
 from regbench.study.report.appendix import configurations, mixed_code, provenance, unfinished
+from regbench.study.report.arranged import gather_tall
 from regbench.study.report.comparison_section import (
     epoch_blocks,
     prediction_blocks,
@@ -139,7 +140,7 @@ def _families(
         else:
             forests += forest
             blocks = [Block("Seeds and gap", figures=spread)]
-        blocks += [Block("Seed by seed, and power", figures=pairs)] if pairs else []
+        blocks += [Block("Seed by seed, power", figures=pairs)] if pairs else []
         texts = []
         if number < _FULL_FAMILIES:
             predictions = predictions_by_setting(comparison)
@@ -160,7 +161,7 @@ def _families(
         size = max((each.size for each in predictions.values()), default=0)
         told.append(verdict_group(comparison, found, title, size))
         heading = f"Figures: {title}" if title else "Figures"
-        sections.append(Section(f"figures-{number + 1}", heading, texts, blocks))
+        sections.append(Section(f"figures-{number + 1}", heading, texts, gather_tall(blocks)))
     if forests:
         texts = ["The differences of every family on one axis."]
         sections.insert(0, Section("side-by-side", "Side by side", texts, [Block(figures=forests)]))
