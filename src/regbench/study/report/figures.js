@@ -21,7 +21,7 @@ const makeLegend = (svg) => {
     };
     const box = button.getBBox();
     const area = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    Object.entries({ x: box.x - 4, y: box.y - 4, width: box.width + 8, height: box.height + 8, fill: "transparent" })
+    Object.entries({ x: box.x - 4, y: box.y - 1, width: box.width + 8, height: box.height + 2, fill: "transparent" })
       .forEach(([key, value]) => area.setAttribute(key, value));
     button.prepend(area);
     Object.entries({ role: "button", tabindex: "0", "aria-pressed": "true", "aria-label": `Show ${name}` })
@@ -41,14 +41,15 @@ const makeLegend = (svg) => {
 const tip = {
   box: make("div", "tip"),
   ring: document.createElementNS("http://www.w3.org/2000/svg", "circle"),
-  show(svg, value) {
+  show(svg, value, level) {
     Object.assign(this, { svg, value });
     this.ring.setAttribute("class", "at");
     this.ring.setAttribute("r", 5);
     this.ring.setAttribute("cx", value.x);
     this.ring.setAttribute("cy", value.y);
     svg.append(this.ring);
-    this.box.replaceChildren(...(value.series ? [make("b", "", value.series)] : []), value.text);
+    const words = (each) => [...(each.series ? [make("b", "", each.series)] : []), make("span", "", each.text)];
+    this.box.replaceChildren(...[value, ...level].flatMap(words));
     (svg.closest("dialog") || document.body).append(this.box);
     this.place();
   },
@@ -82,7 +83,10 @@ const tellValues = (svg) => {
   const nearest = (values, distance) => values.reduce((best, value) => (best && distance(best) <= distance(value) ? best : value), null);
   const tell = (value) => {
     current = value;
-    if (value) tip.show(svg, value); else tip.hide();
+    if (!value) return tip.hide();
+    // Values that lie on each other are told together.
+    const covered = (other) => other !== value && Math.hypot(other.x - value.x, other.y - value.y) < 2;
+    return tip.show(svg, value, shown().filter(covered).slice(0, 4));
   };
   const point = (event) => {
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
