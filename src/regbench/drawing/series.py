@@ -37,7 +37,7 @@ def name_entries(legend: Legend, handles: Iterable[Artist | Container]) -> None:
         legend: The legend.
         handles: What it was made from, in its order.
     """
-    areas: list[DrawingArea] = legend.findobj(DrawingArea)  # type: ignore[assignment]  # found by this class
+    areas: list[DrawingArea] = legend.findobj(DrawingArea)
     for handle, area, text in zip(handles, areas, legend.get_texts(), strict=True):
         gid = next((each.get_gid() for each in _artists(handle) if each.get_gid()), None)
         if gid is not None:

@@ -108,9 +108,9 @@ def _cells(axes: Axes, counts: Array, classes: Sequence[str]) -> list[Value]:
     """What every cell says, of many classes the cells with the most images."""
     shares = 100 * row_shares(counts)
     places = np.argwhere(counts > 0) if len(counts) > MOST_NAMED_CLASSES else np.argwhere(np.isfinite(shares))
-    places = sorted(map(tuple, places), key=lambda place: -counts[place])[:_MOST_CELLS]
+    fullest = sorted(((int(row), int(answer)) for row, answer in places), key=lambda place: -counts[place])
     found = []
-    for row, answer in sorted(places):
+    for row, answer in sorted(fullest[:_MOST_CELLS]):
         told = f"{classes[row]} → {classes[answer]}: {shares[row, answer]:.1f} %, {counts[row, answer]:,} answers"
         found.append(Value(axes, answer, row, told))
     return found
