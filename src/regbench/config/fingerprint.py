@@ -40,7 +40,7 @@ ENGINE = (
 # Whose public classes and functions a configuration, or somebody's own class, may use.
 LISTED_MODULES = (
     *("regbench.models", "regbench.seeding", "regbench.validation"),
-    *("regbench.training.schedules", "regbench.training.averaging"),
+    *("regbench.training.schedules", "regbench.training.averaging", "regbench.training.muon"),
     *("regbench.data", "regbench.regularizers"),
 )
 
