@@ -37,9 +37,7 @@ def construct(node: Any, slot: type[T], key: str, **given: Any) -> T:
         raise ValueError(f"{key}: {_one_line(error)}") from error
 
 
-def construct_partial(
-    node: Any, slot: type[T], key: str, given: tuple[str, ...], **offered: Any
-) -> Callable[..., T]:
+def construct_partial(node: Any, slot: type[T], key: str, given: tuple[str, ...], **offered: Any) -> Callable[..., T]:
     """Like `construct`, but leave the arguments named in `given` for the program to fill in later.
 
     Args:
