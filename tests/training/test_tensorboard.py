@@ -1,5 +1,9 @@
 """What TensorBoard shows, read back from the event files and by TensorBoard's own HParams backend."""
 
+import json
+import re
+from urllib.parse import parse_qs
+
 import pytest
 from tensorboard.backend.event_processing import plugin_event_multiplexer
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -9,7 +13,9 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from regbench.config import compose
 from regbench.runs.run import run
+from regbench.storage.schema import run_path
 from regbench.training.tensorboard import CHOSEN
+from tests.commands import ROOT
 
 SETTINGS = ("none", "dropout", "weight_decay", "[batchnorm,dropout]")
 
@@ -34,6 +40,22 @@ def test_every_run_shows_its_scalars_by_epoch(multiplexer: plugin_event_multiple
         scalars = multiplexer.GetAccumulator(name)
         for tag in ("train/objective", "probe/loss", "probe/acc", "lr"):
             assert [event.step for event in scalars.Tensors(tag)] == [1, 2]
+
+
+def test_the_address_that_make_prints_groups_the_seeds_of_each_setting_and_pins_curves(
+    multiplexer: plugin_event_multiplexer.EventMultiplexer,
+) -> None:
+    (address,) = re.findall(r"^VIEW := \?(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    view = {key: value for key, (value,) in parse_qs(address).items()}
+    group = re.compile(view["runColorGroup"].removeprefix("regex:"))
+    runs = [
+        run_path("digits", "mlp", *each) for each in (("none", "0a1b2c", 0), ("none", "0a1b2c", 7), ("l1", "3d4e5f", 0))
+    ]
+    found = [group.search(f"sweeps/mine/{run}/tensorboard") for run in runs]
+    assert [each and each.groups() for each in found] == [("none-0a1b2c",), ("none-0a1b2c",), ("l1-3d4e5f",)]
+    tags = [each["tag"] for each in json.loads(view["pinnedCards"])]
+    run = next(name for name in multiplexer.Runs() if name.endswith("tensorboard") and "none" in name)
+    assert set(tags) <= set(multiplexer.GetAccumulator(run).Tags()["tensors"])
 
 
 def test_charts_of_one_point_come_after_all_curves(multiplexer: plugin_event_multiplexer.EventMultiplexer) -> None:
