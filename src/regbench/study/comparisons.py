@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from regbench.study import run_tables
-from regbench.study.expected_best import choice_sd
 from regbench.study.formatting import config_value
 from regbench.study.margins import margins
 from regbench.study.results import LEFT_OUT, Study
@@ -94,7 +93,7 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
     families = []
     parts = list(split_by(runs, fixed))
     histories = _histories(history, [rows for _, rows in parts])
-    ended, search_sd = _ended_without_results(study.unfinished), _search_sd(study)
+    ended = _ended_without_results(study.unfinished)
     for (where, rows), part in zip(parts, histories, strict=True):
         labels = sorted(set(rows["label"]), key=natural_order)
         chosen = baseline if baseline in labels else labels[0] if compared is not None else None
@@ -104,21 +103,18 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         training = _training(study, rows)
         named = rows.drop_duplicates("config_hash")[["config_hash", "label"]].itertuples(index=False, name=None)
         own = frozenset((str(label), seed) for config_hash, label in named for seed in ended.get(config_hash, ()))
-        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, own, search_sd))
+        families.append(
+            Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, own, _search_sd(rows))
+        )
     return families
 
 
-def _search_sd(study: Study) -> dict[str, float]:
+def _search_sd(runs: pd.DataFrame) -> dict[str, float]:
     """By setting, what a bootstrap over its trials gives; none for a study that was not tuned."""
-    if study.tuning is None:
+    if run_tables.SEARCH_SD not in runs:
         return {}
-    found = {}
-    for record in study.tuning.settings:
-        trials = [each for each in record.trials if each.score is not None and each.accuracy is not None]
-        if trials:
-            scores, accuracies = ([getattr(each, name) for each in trials] for name in ("score", "accuracy"))
-            found[record.setting] = choice_sd(scores, accuracies, study.tuning.monitor == "val/acc")
-    return found
+    found = runs.groupby("label")[run_tables.SEARCH_SD].max().dropna()
+    return {str(label): float(sd) for label, sd in found.items()}
 
 
 def fixed_columns(runs: pd.DataFrame) -> list[str]:
