@@ -9,6 +9,7 @@ from regbench.config.trainer_options import check_trainer
 SEEDS = 2**63  # reports keep seeds as integers of 64 bits
 MAX_THREADS = 1_024
 
+_SWITCHES = ("compile", "force", "histograms", "track_test")
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _NO_TECHNIQUE = re.compile(r"[/\\+\x00-\x1f\x7f]")  # + joins the names of several
 _LONGEST_NAME = 255  # bytes, of a folder's name on the usual file systems
@@ -25,6 +26,10 @@ def check_values(config: Mapping[str, Any]) -> None:
     """
     _check_seed(config.get("seed"), "seed")
     _check_study(config.get("study"))
+    for key in _SWITCHES:
+        if type(switch := config.get(key, False)) is not bool:
+            # Constructors would take 1 for true, and the run would have another hash than the same one with true.
+            raise ValueError(f"{key}: expected true or false; received {switch!r}")
     if type(threads := config.get("threads")) is int and threads > MAX_THREADS:
         raise ValueError(f"threads: expected at most {MAX_THREADS:,}; received {threads}")
     if isinstance(dataset := config.get("dataset"), Mapping) and "split_seed" in dataset:
