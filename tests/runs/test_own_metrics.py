@@ -217,7 +217,7 @@ WRONG = {
     "metrics.f1.average=mean": r"^metrics\.f1\.average: expected .*received 'mean'$",
     "+metrics.f1.avrage=macro": r"^metrics\.f1: Unexpected keyword arguments: `avrage`$",
     "metrics.f1._target_=torch.nn.Linear": r"^metrics\.f1\._target_: expected a subclass of Metric, received",
-    "+metrics.acc=${metrics.f1}": r"^metrics\.acc: expected a name that no run has a number by already; received 'acc'$",
+    "+metrics.acc=${metrics.f1}": r"^metrics\.acc: expected a name that no run has a number by already; received .acc",
 }
 
 
@@ -229,7 +229,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(override: str, message: str,
 
 
 def test_an_unknown_metric_and_two_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^metrics=f2: no such option.*auroc"):
+    with pytest.raises(ValueError, match=r"^metrics: expected one of auroc, brier, .*; received .f2.$"):
         train(*SMALL, "metrics=f2", folder=tmp_path / "run")
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/micro.yaml").write_text("f1:\n  average: micro\n")
