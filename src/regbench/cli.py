@@ -83,11 +83,15 @@ def report(
     margin: Annotated[
         float | None,
         typer.Option(
-            help="The smallest difference in test accuracy that matters, in points (1 is 0.01 of the images), for all "
-            "data sets; the one that each data set's configuration states unless given.",
+            help="The smallest difference in the metric that matters, in points where it is a fraction (1 is 0.01 of "
+            "the images), for all data sets. Unless given, accuracies have the one that each data set's configuration "
+            "states, and by other metrics nothing is called equivalent.",
             min=0.0,
         ),
     ] = None,
+    metric: Annotated[
+        str, typer.Option(help="What settings are judged by: test/loss, or test/f1 and the like of metrics=f1.")
+    ] = "test/acc",
 ) -> None:
     """Write the tables, the figures and the page of finished runs; half-finished studies are reported too.
 
@@ -96,13 +100,16 @@ def report(
     interrupted or have not started do not change it.
     """
     from regbench.study import load
+    from regbench.study.measured import Quantity
     from regbench.study.report import list_left_out, report_folder, report_on
     from regbench.study.results import LEFT_OUT
 
     with _one_line_errors():
         target = out or report_folder(paths)
         study = load(*paths)
-        page, verdicts = report_on(study, paths, target, baseline, None if margin is None else margin / 100)
+        if margin is not None:
+            margin /= Quantity.of(metric, study.kinds).scale
+        page, verdicts = report_on(study, paths, target, baseline, margin, metric)
     for line in verdicts:
         typer.echo(line)
     for line in list_left_out(study):
@@ -131,7 +138,7 @@ def evaluate(
     from regbench.config import compose
     from regbench.runs.evaluation import differences, predict_splits, score_splits
     from regbench.runs.loading import load_run
-    from regbench.runs.parts import build
+    from regbench.runs.parts import build, build_measures
     from regbench.training.weights import load_weights
 
     given, recorded = arguments or [], None
@@ -142,14 +149,16 @@ def evaluate(
                 raise ValueError(f"regbench evaluate: expected one run folder, or --weights FILE, received {given}")
             trained = load_run(Path(run), trust or ())
             net, data, recorded = trained.net, trained.data, trained.results.metrics
+            measures = build_measures(trained.config.get("metrics"), len(data.classes))
         else:
             built = build({**compose(given), "compile": False})
-            net, data = built.classifier.net, built.data
+            net, data, measures = built.classifier.net, built.data, built.classifier.measures
             load_weights(net, weights)
         predictions = predict_splits(net, data)
-    metrics = score_splits(predictions)
+        metrics = score_splits(predictions, measures)
+    width = max(10, *map(len, metrics)) + 1
     for name, value in metrics.items():
-        print(f"{name:<11}" + ("–" if value is None else f"{value:.6f}"))
+        print(f"{name:<{width}}" + ("–" if value is None else f"{value:.6f}"))
     if recorded is None:
         return
     images = {split: len(labels) for split, (_, labels) in predictions.items()}

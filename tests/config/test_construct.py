@@ -16,7 +16,7 @@ from regbench.regularizers import Regularizer
 from regbench.regularizers.dropout import Dropout
 from regbench.runs.parts import build
 
-GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks")
+GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "metrics")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 
 
@@ -35,7 +35,7 @@ def test_every_argument_that_a_constructor_of_ours_takes_is_visible_in_its_yaml(
     import pkgutil
 
     node = compose(["dataset=digits", f"{group}={option}"])[group]
-    nodes = list(node.values()) if group in {"regularizer", "callbacks"} else [node]
+    nodes = list(node.values()) if group in {"regularizer", "callbacks", "metrics"} else [node]
     supplied = {"self", "seed", "watched", "regularizer", "optimizer"}
     for each in nodes:
         target = pkgutil.resolve_name(each["_target_"])

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from regbench.config.metrics import check_metrics, check_monitor
 from regbench.config.trainer_options import check_trainer
 
 SEEDS = 2**63  # reports keep seeds as integers of 64 bits
@@ -42,6 +43,9 @@ def check_values(config: Mapping[str, Any]) -> None:
         for name, node in callbacks.items():
             if isinstance(node, Mapping) and "patience" in node:
                 _check_patience(node["patience"], f"callbacks.{name}.patience")
+    check_metrics(metrics := config.get("metrics") or {})
+    if "monitor" in config:
+        check_monitor(config["monitor"], metrics)
     if isinstance(trainer := config.get("trainer"), Mapping):
         check_trainer(trainer)
         _check_epochs(trainer.get("max_epochs"))

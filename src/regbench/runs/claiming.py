@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from regbench.config.identity import config_digest, config_hash, setting_name
+from regbench.config.metrics import definitions
 from regbench.runs.spec import RunSpec
 from regbench.storage.code import NOT_RECORDED
 from regbench.storage.configs import StoredConfig, read_config
@@ -20,6 +22,15 @@ def finished_run(folder: Path) -> RunResults | None:
     except DamagedError:
         return None
     return results.model_copy(update={"reused": True}) if results and results.status == FINISHED else None
+
+
+def lacking_metrics(results: RunResults, config: Mapping[str, Any]) -> list[str]:
+    """Return the metrics of a configuration that a finished run was not scored by, or by another definition of them.
+
+    They are no part of a run's identity, so a run that was finished without them is the one that is asked for.
+    """
+    recorded = {name: each.definition for name, each in results.measured.items()}
+    return [name for name, text in definitions(config.get("metrics") or {}).items() if recorded.get(name) != text]
 
 
 def refuse_other_run(folder: Path, spec: RunSpec) -> None:

@@ -17,6 +17,7 @@ from regbench.config import compose_checked
 from regbench.config.budget import averaging_warning
 from regbench.config.identity import run_name
 from regbench.config.loaded_code import check_loaded_code
+from regbench.config.metrics import definitions, higher_is_better, own_kinds
 from regbench.overrides import with_keywords
 from regbench.runs.acting import find_acting
 from regbench.runs.engine import Engine
@@ -25,7 +26,7 @@ from regbench.runs.parts import Parts, refuse_unfit
 from regbench.runs.recording import Record, recording
 from regbench.runs.resuming import Start, find_start, run_identity
 from regbench.runs.spec import RunSpec
-from regbench.storage.results import RunResults, Seconds
+from regbench.storage.results import Measured, RunResults, Seconds
 from regbench.storage.schema import CHECKPOINTS, FINISHED, HISTORY, PREDICTIONS, TENSORBOARD, WEIGHTS
 from regbench.training.checkpoints import LAST, AtomicCheckpointIO, Checkpoints, read_checkpoint
 from regbench.training.fitting import SILENT, fit, lone_process
@@ -151,8 +152,9 @@ def _train(
         purge_step=start.epochs + 1 if start.checkpoint else None,
     )
     monitor = parts.monitor if parts.data.val_size else None
-    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, identity, record.stopwatch, engine.identity)
-    history = History(folder / HISTORY)
+    higher = higher_is_better(parts.monitor, spec.config.get("metrics"))
+    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, higher, identity, record.stopwatch, engine.identity)
+    history = History(folder / HISTORY, parts.classifier.measures)
     shown = [TrainingSamples(), *([WeightHistograms()] if parts.histograms else []), *watching]
     callbacks = [history, *parts.callbacks, checkpoints, *shown]
     given = {
@@ -183,7 +185,7 @@ def _results(
     classifier.load_state_dict(checkpoint["state_dict"])
     classifier.load_technique_state(checkpoint, device)
     predictions = engine.predict(classifier, data, device)
-    metrics = score_splits(predictions)
+    metrics = score_splits(predictions, classifier.measures)
     for name, value in metrics.items():
         if value is not None and not math.isfinite(value):
             raise DivergedError(f"{name} is {value} with the weights of epoch {checkpoint['epoch'] + 1}")
@@ -205,6 +207,7 @@ def _results(
         train_size=images,
         acted=find_acting(spec.config, data, folder / CHECKPOINTS / LAST),
         metrics=metrics,
+        measured=_measured(spec.config.get("metrics") or {}, metrics),
         images_per_second=round(images * len(rows) / seconds, 1),
         provenance={
             **record.provenance,
@@ -217,3 +220,12 @@ def _results(
     log_hyperparameters(training.logger, spec.config, results)
     times = Seconds(train=round(seconds, 3), evaluate=round(evaluation, 3), total=round(record.stopwatch(), 3))
     return results.model_copy(update={"seconds": times})
+
+
+def _measured(group: Mapping[str, Any], values: Mapping[str, float | None]) -> dict[str, Measured]:
+    """Describe the metrics of the group `metrics`, as whoever reads the results needs it."""
+    defined = definitions(group)
+    return {
+        name: Measured(**kind._asdict(), by_class=f"test/{name}/0" in values, definition=defined[name])
+        for name, kind in own_kinds(group).items()
+    }

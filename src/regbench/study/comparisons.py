@@ -1,15 +1,18 @@
 """Families of settings that may fairly be compared, because all else in their configurations is the same."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from regbench.storage.schema import Kind
 from regbench.study import run_tables
 from regbench.study.formatting import config_value
 from regbench.study.margins import margins
+from regbench.study.measured import TEST_ACCURACY, Quantity, is_accuracy
 from regbench.study.results import LEFT_OUT, Study
 from regbench.study.settings import (
     KEPT_THE_SAME,
@@ -38,6 +41,8 @@ class Comparison:
         training: How all of them are trained: `"adam at 0.001"`; empty where that differs or is not known.
         ended: Label and seed of runs that ended without results that could be used, as failed ones.
         search_sd: Of a tuned study, by label, how much the accuracy of what is chosen varies from search to search.
+        kinds: What the metrics of the group `metrics` are, by name.
+        metric: What reports judge by, a column of `runs`; the margin is in its unit, NaN where it has none.
     """
 
     title: str
@@ -50,6 +55,24 @@ class Comparison:
     training: str = ""
     ended: frozenset[tuple[str, int]] = frozenset()
     search_sd: dict[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    metric: str = TEST_ACCURACY
+
+    @property
+    def quantity(self) -> Quantity:
+        """What reports judge by, in words and in its unit."""
+        return Quantity.of(self.metric, self.kinds)
+
+    def judged_by(self, metric: str, margin: float | None) -> "Comparison":
+        """Return the family as it is judged by a metric.
+
+        Args:
+            metric: A column of `runs`.
+            margin: The smallest difference that matters, in its unit; without it, accuracies keep the family's own, and
+                other metrics have none.
+        """
+        kept = self.margin if is_accuracy(metric) else math.nan
+        return replace(self, metric=metric, margin=kept if margin is None else margin)
 
     def runs_of(self, label: str) -> pd.DataFrame:
         """Return a setting's rows of `runs`; none where it has no run."""
@@ -104,7 +127,9 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         named = rows.drop_duplicates("config_hash")[["config_hash", "label"]].itertuples(index=False, name=None)
         own = frozenset((str(label), seed) for config_hash, label in named for seed in ended.get(config_hash, ()))
         families.append(
-            Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, own, _search_sd(rows))
+            Comparison(
+                title, chosen, tuple(labels), rows, part, where, margin, training, own, _search_sd(rows), study.kinds
+            )
         )
     return families
 

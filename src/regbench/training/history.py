@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from regbench.storage.files import write_text
-from regbench.storage.schema import HISTORY_COLUMNS
+from regbench.storage.schema import HISTORY_COLUMNS, history_columns
 
 
 class DivergedError(RuntimeError):
@@ -27,10 +28,12 @@ class History(pl.Callback):
 
     Args:
         path: The file to write.
+        measured: Names of what is scored besides.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, measured: Iterable[str] = ()) -> None:
         self.path = path
+        self._columns = history_columns(measured)
         self.rows: list[dict[str, float]] = []
         self.evaluation_seconds = 0.0
         self._rate = 0.0
@@ -59,7 +62,7 @@ class History(pl.Callback):
             "epoch": trainer.current_epoch,
             "lr": self._rate,
             "seconds": round(self._trained - self._started, 4),
-            **{name: metrics[name] for name in HISTORY_COLUMNS if name in metrics},
+            **{name: metrics[name] for name in self._columns if name in metrics},
         }
         for name, value in row.items():
             if not math.isfinite(value):
@@ -85,6 +88,8 @@ class History(pl.Callback):
 
     def _table(self) -> str:
         columns = [name for name in HISTORY_COLUMNS if not name.startswith("test/") or name in self.rows[0]]
+        # A run that resumes may measure more, or less, than before.
+        columns += dict.fromkeys(name for row in self.rows for name in row if name not in HISTORY_COLUMNS)
         table = io.StringIO()
         writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
