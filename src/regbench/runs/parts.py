@@ -30,7 +30,7 @@ from regbench.config.trainer_options import check_device_count
 from regbench.data import ImageData
 from regbench.models import initialize
 from regbench.regularizers import Combined, Regularizer
-from regbench.training.classifier import Classifier
+from regbench.training.classifier import Classifier, parameter_groups
 from regbench.training.fitting import SILENT
 from regbench.training.measures import Measures
 
@@ -154,14 +154,14 @@ def _build(
         torch.manual_seed(seed)
         techniques.prepare(net)
     _refuse_other_gradients(techniques, trainer, watchers)
-    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",), network=net)
     make_trainer = _checked(construct_partial(trainer, pl.Trainer, "trainer", given=(*_GIVEN_TO_TRAINER, *SILENT)))
     interval = scheduler.get("interval", "epoch")
     if interval not in {"epoch", "step"}:
         raise ValueError(f"scheduler.interval: expected epoch or step, received {interval!r}")
     scheduler = {key: value for key, value in scheduler.items() if key != "interval"}
     make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
-    make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
+    make_scheduler(optimizer=make_optimizer(params=parameter_groups(net, techniques)))  # refuses wrong values early
     classifier = make_classifier(
         net,
         techniques,

@@ -12,7 +12,10 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 from regbench.data import ImageData
 from regbench.drawing.confusion import confusion_matrix
@@ -24,6 +27,8 @@ from regbench.training.classifier import Classifier
 from regbench.training.scoring import most_confident_mistakes
 
 SAMPLES = 32
+CHOSEN = "with chosen weights"  # of the tags of a run's scores
+_FIRST_COLUMNS = ("setting", "strengths", "learning_rate")
 _COLUMNS = 8
 _DPI = 150
 
@@ -87,7 +92,11 @@ def show_predictions(logger: TensorBoardLogger, data: ImageData, logits: Tensor,
 
 
 def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], results: RunResults) -> None:
-    """Fill TensorBoard's HParams tab with the same keys for every run, as it takes its columns from one of them."""
+    """Fill TensorBoard's HParams tab with the same keys for every run, as it takes its columns from one of them.
+
+    TensorBoard sorts columns by name, after those that are marked as differing: setting, strengths and learning rate are.
+    It reads scores from scalars, which it shows as charts of one point: their tags come after those of all curves.
+    """
     strengths = {
         f"{technique}.{key}": value
         for technique, node in sorted(config["regularizer"].items())
@@ -113,10 +122,16 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
         "learning_rate": config["optimizer"].get("lr"),
         "batch_size": config["dataset"]["batch_size"],
     }
-    metrics = {f"chosen/{key}": float("nan") if value is None else value for key, value in results.metrics.items()}
+    scores = {key: float("nan") if value is None else value for key, value in results.metrics.items()}
+    scores["epoch"] = (results.best_epoch or 0) + 1
+    metrics = {f"{CHOSEN}/{key}": value for key, value in scores.items()}
     # One step after the last epoch: a run that resumes after it drops these values and writes them again.
     step = (results.epochs or 0) + 1
-    logger.log_hyperparams(parameters, {**metrics, "chosen/epoch": (results.best_epoch or 0) + 1}, step=step)
+    logger.log_hyperparams(parameters)
+    logger.log_metrics(metrics, step)
+    experiment, start, end = hparams(logger.hparams, metrics)
+    for summary in (_with_first_columns(experiment), start, end):
+        logger.experiment.file_writer.add_summary(summary, step)
     logger.finalize("success")
 
 
@@ -138,6 +153,16 @@ def tiles(images: Tensor, captions: Sequence[str]) -> Figure:
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     return figure
+
+
+def _with_first_columns(experiment: Summary) -> Summary:
+    """Mark the columns by which runs are told apart, so that TensorBoard shows them first."""
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for column in content.experiment.hparam_infos:
+        column.differs = column.name in _FIRST_COLUMNS
+    plugin.content = content.SerializeToString()
+    return experiment
 
 
 def _blend(shares: Tensor, classes: Sequence[str]) -> str:
