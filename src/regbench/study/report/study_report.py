@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,9 +41,23 @@ from regbench.study.varied_parameters import varied_parameters
 _FULL_FAMILIES = 4
 
 
+class Told(NamedTuple):
+    """What a report says, for those who write it elsewhere.
+
+    Attributes:
+        families: The families of settings.
+        differences: Of each family's settings from its baseline.
+        notes: What else is to be known, a text each.
+    """
+
+    families: list[Comparison]
+    differences: list[list[Difference]]
+    notes: list[str]
+
+
 def write_report(
     study: Study, out: Path, baseline: str = "none", margin: float | None = None, command: str = ""
-) -> tuple[Path, list[str]]:
+) -> tuple[Path, Told]:
     """Write tables, figures and ``report.html`` into ``out``.
 
     The same runs give the same bytes, so that a second call changes nothing.
@@ -55,7 +70,7 @@ def write_report(
         command: The command that repeats the report.
 
     Returns:
-        The page's path, and its verdicts as lines of text.
+        The page's path, and what it says.
     """
     families, differences = judge_families(study, baseline, margin)
     write_tables(study, list(zip(families, differences, strict=True)), out)
@@ -85,7 +100,8 @@ def write_report(
     searched = tuned_notices(study.tuning)
     notices = [*unfinished_notice(study), *unverified_notice(study), *searched, *codes, *idle, *again]
     page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
-    return write_page(page, out), [*codes, *_lines(told), *idle, *again]
+    chosen = [f"Chosen on validation data: {each.badge.rstrip('.')}" for each in picks]
+    return write_page(page, out), Told(families, differences, [*codes, *chosen, *idle, *again])
 
 
 def judge_families(
@@ -218,16 +234,6 @@ def _side_by_side(
         note,
         sortable=True,
     )
-
-
-def _lines(told: Sequence[Verdicts]) -> list[str]:
-    """The verdicts for a terminal."""
-    lines = []
-    for group in told:
-        lines += [f"{group.title}:"] if group.title else []
-        lines += [f"{each.symbol} {each.badge} {each.sentence}" for each in group.verdicts]
-        lines += [group.more] if group.more else []
-    return lines
 
 
 def _lead(study: Study, families: Sequence[Comparison]) -> str:
