@@ -101,7 +101,7 @@ def report(
     """
     from regbench.study import load
     from regbench.study.measured import Quantity
-    from regbench.study.report import list_left_out, report_folder, report_on
+    from regbench.study.report import print_report, report_folder, report_on
     from regbench.study.results import LEFT_OUT
 
     with _one_line_errors():
@@ -109,14 +109,26 @@ def report(
         study = load(*paths)
         if margin is not None:
             margin /= Quantity.of(metric, study.kinds).scale
-        page, verdicts = report_on(study, paths, target, baseline, margin, metric)
-    for line in verdicts:
-        typer.echo(line)
-    for line in list_left_out(study):
-        typer.echo(line, err=True)
-    typer.echo(f"Report: {page}")
+        page, told = report_on(study, paths, target, baseline, margin, metric)
+    print_report(study, page, told)
     if LEFT_OUT.intersection(study.unfinished["status"]):
         raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    study: Annotated[Path, typer.Argument(help="a study's folder, or any folder of runs", metavar="STUDY")],
+) -> None:
+    """Say how far a study is: what is done, under way, stopped, failed or left, whoever trains it, and what goes on.
+
+    Only its folder is read, so it may be called while others train. The exit status is 1 where runs failed, or are left
+    and nobody works on them.
+    """
+    with _one_line_errors():
+        from regbench.search.status import print_status
+
+        code = print_status(study)
+    raise typer.Exit(code)
 
 
 @app.command()

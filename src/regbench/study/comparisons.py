@@ -21,6 +21,7 @@ from regbench.study.settings import (
     REGULARIZER,
     natural_order,
     readable_name,
+    short_with_strength,
     with_strength,
 )
 
@@ -86,6 +87,10 @@ class Comparison:
     def described(self, label: str) -> str:
         """Name a setting with the strengths of its techniques."""
         return with_strength(self.runs_of(label), label)
+
+    def named(self, label: str) -> str:
+        """Name a setting with the strengths of its techniques in the form of labels, `dropout p=0.5`."""
+        return short_with_strength(self.runs_of(label), label)
 
     @cached_property
     def _by_label(self) -> dict[str, pd.DataFrame]:
