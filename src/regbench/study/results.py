@@ -89,7 +89,7 @@ class Study:
     @property
     def metrics(self) -> list[str]:
         """The columns of `runs` that are metrics: those of every run, then those of the group `metrics`."""
-        own = [name for name in self.runs if name.startswith(_SPLITS) and name_of(name) in self.measured]
+        own = [name for name in map(str, self.runs) if name.startswith(_SPLITS) and name_of(name) in self.measured]
         return [*(name for name in METRICS if name in self.runs), *own]
 
 
