@@ -190,7 +190,10 @@ def build_measures(metrics: Mapping[str, Any] | None, classes: int) -> Measures:
     nodes = metrics or {}
     check_metrics(nodes)
     with torch.random.fork_rng(devices=[]):
-        built = {name: construct(arguments_of(node), Metric, f"metrics.{name}") for name, node in nodes.items()}
+        built = {
+            name: construct(arguments_of(node), Metric, f"metrics.{name}")  # type: ignore[type-abstract]  # a subclass
+            for name, node in nodes.items()
+        }
     return Measures(built, classes)
 
 
