@@ -28,8 +28,8 @@ class MuonWithAdamW(Optimizer):
     steps find U Vᵀ in bfloat16 as far as is needed: they bring the singular values near 1. On matrices these are the
     steps of `torch.optim.Muon`.
 
-    Where: Muon takes matrices and kernels (a row for each unit) but the last one of the network, its output layer; AdamW
-    takes that and whatever is a vector: biases, γ and β. So a network without hidden layers has AdamW alone.
+    Where: Muon takes matrices and kernels (a row for each unit) but the last one of the network, its output layer;
+    AdamW takes that and whatever is a vector: biases, γ and β. So a network without hidden layers has AdamW alone.
 
     Schedules set one rate η for all: AdamW's is always `adamw_lr` / `lr` of it. Those that change momentum change β₁
     with it. Decay λ is decoupled in both.
