@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -49,6 +50,17 @@ class Terminal:
         self.text = ""
         self.started = time.monotonic()
 
+    def __enter__(self) -> "Terminal":
+        """Leave nothing running, whatever a test finds."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what has not ended."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        os.close(self._master)
+
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size."""
         self.columns = columns
@@ -72,7 +84,6 @@ class Terminal:
     def finish(self, seconds: float = 120) -> tuple[int, list[str]]:
         """Read to the end; return the exit status and the lines that are shown."""
         lines = self.read_until(lambda _: False, seconds)
-        os.close(self._master)
         return self.process.wait(), lines
 
 

@@ -37,11 +37,13 @@ def tune(context: typer.Context) -> None:
 
         typer.echo(tune_help())
         return
-    from regbench.search.command import tune as run_tune
+    from regbench.sweeps.watching import announced
 
-    with _one_line_errors():
-        status = run_tune(context.args)
-    raise typer.Exit(status)
+    with _one_line_errors(), announced("planning the search"):
+        from regbench.search.command import tune as run_tune  # takes seconds
+
+        code = run_tune(context.args)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -64,8 +66,8 @@ def work(
     with _one_line_errors():
         from regbench.sweeps.work import work_alone
 
-        status = work_alone(study, runs, wait=wait)
-    raise typer.Exit(status)
+        code = work_alone(study, runs, wait=wait)
+    raise typer.Exit(code)
 
 
 @app.command()

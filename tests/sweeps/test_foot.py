@@ -31,9 +31,8 @@ print("after")
 
 
 def shown_by(tmp_path: Path, then: str = "", **options: object) -> tuple[Terminal, int, list[str]]:
-    terminal = Terminal([sys.executable, "-c", PROGRAM.replace("{then}", then)], tmp_path, **options)  # type: ignore[arg-type]
-    status, lines = terminal.finish()
-    return terminal, status, lines
+    with Terminal([sys.executable, "-c", PROGRAM.replace("{then}", then)], tmp_path, **options) as terminal:  # type: ignore[arg-type]
+        return terminal, *terminal.finish()
 
 
 def test_what_is_printed_stands_above_the_drawn_lines_which_go_at_the_end(tmp_path: Path) -> None:
@@ -53,13 +52,14 @@ def test_an_interrupt_takes_the_drawn_lines_away(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_is_made_narrower_keeps_no_remains(tmp_path: Path) -> None:
-    terminal = Terminal([sys.executable, "-c", PROGRAM.replace("{then}", "time.sleep(1)")], tmp_path, columns=100)
-    terminal.read_until(lambda lines: "34 %" in lines)
-    terminal.resize(40, 24)
-    terminal.read_until(lambda lines: any("for 40 × 24" in line for line in lines))
-    # The two lines were broken into four rows: 99 signs take three of 40.
-    assert "\x1b[4A\x1b[J" in terminal.text
-    assert terminal.finish()[0] == 0
+    program = PROGRAM.replace("{then}", "time.sleep(1)")
+    with Terminal([sys.executable, "-c", program], tmp_path, columns=100) as terminal:
+        terminal.read_until(lambda lines: "34 %" in lines)
+        terminal.resize(40, 24)
+        terminal.read_until(lambda lines: any("for 40 × 24" in line for line in lines))
+        # The two lines were broken into four rows: 99 signs take three of 40.
+        assert "\x1b[4A\x1b[J" in terminal.text
+        assert terminal.finish()[0] == 0
 
 
 @pytest.mark.parametrize("name", ["NO_COLOR", "CI", "TERM"])
