@@ -8,7 +8,7 @@ from typing import Any
 from regbench.storage.moved import stable_target
 
 _DIGITS = 6
-_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "force", "keep")
+_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "logger", "force", "keep")
 # flip reaches the numbers by augmentation's own key alone, the margin only judges them, and light_on_dark is about
 # image files for a trained network.
 _NOT_IDENTITY_OF_DATASET = ("root", "flip", "margin", "light_on_dark")
