@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,16 +124,12 @@ def test_loggers_print_nothing_of_their_own(resumed: Resumed) -> None:
 
 def read_wandb(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return what an offline run's file has: rows of metrics, and its configuration."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
+    from wandb.proto.wandb_internal_pb2 import Record
 
     (file,) = folder.glob("offline-run-*/run-*.wandb")
-    store = DataStore()
-    store.open_for_scan(str(file))
     rows, settings = [], {}
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
+    for data in records(file.read_bytes()):
+        record = Record.FromString(data)
         kind = record.WhichOneof("record_type")
         if kind == "history":
             items = record.history.item
@@ -141,6 +138,21 @@ def read_wandb(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             config = record.run.config if kind == "run" else record.config
             settings |= {each.key or ".".join(each.nested_key): json.loads(each.value_json) for each in config.update}
     return rows, settings
+
+
+def records(content: bytes) -> Iterator[bytes]:
+    """Give the records of LevelDB's log format: blocks of 32 KiB, parts with a checksum, a length and a kind."""
+    place, parts = len(":W&B") + 3, b""
+    while place < len(content):
+        if (left := -place % 32768) and left < 7:
+            place += left
+            continue
+        size, kind = struct.unpack_from("<HB", content, place + 4)
+        parts += content[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in {1, 4}:  # whole, or the last part
+            yield parts
+            parts = b""
 
 
 class Failing(CSVLogger):
@@ -158,8 +170,9 @@ def test_a_logger_that_fails_is_left_out_and_the_run_goes_on(
     target = f"+logger.mine._target_={Failing.__module__}.Failing"
     results = run(tmp_path, compose([*QUICK, "logger=none", target, "+logger.mine.flush_logs_every_n_steps=1"]))
     assert results.epochs_trained == 3
-    told = capsys.readouterr().err
-    assert told == "logger.mine: failed and logs no more, while the run goes on (the server is gone)\n"
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("logger.mine: failed and logs no more, while the run goes on (")
+    assert told.endswith("the server is gone)")
     with (tmp_path / "csv/metrics.csv").open(newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1"]
     assert not (tmp_path / "tensorboard").exists()

@@ -10,6 +10,7 @@ import inspect
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,8 @@ def place_of(kind: type[Logger], folder: Path, name: str, purge_step: int | None
         return {"save_dir": folder, "name": "", "version": CSV_LOG}
     if issubclass(kind, WandbLogger):
         # Several runs may be trained in one process, at the same time or one after another.
-        return {"save_dir": folder, "name": name, "reinit": "create_new", "settings": {"console": "off"}}
+        apart = {"reinit": "create_new", "settings": {"console": "off"}, "mode": None}
+        return {"save_dir": folder, "name": name, **apart}
     if issubclass(kind, MLFlowLogger):
         return {"run_name": name}
     return {"save_dir": folder} if "save_dir" in inspect.signature(kind).parameters else {}
@@ -126,7 +128,7 @@ class Loggers:
             if error is not None:
                 logger.finalize("failed")
             if isinstance(logger, WandbLogger):
-                with contextlib.suppress(Exception):  # what it has to say was said while it logged
+                with contextlib.suppress(Exception), _quiet():  # it was told of while it logged
                     logger.experiment.finish(exit_code=0 if error is None else 1)
 
     def open(self, name: str, parameters: Mapping[str, Any], epochs: int) -> list[Logger]:
@@ -220,10 +222,10 @@ def _begin(
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if issubclass(node.kind, WandbLogger):
-        (folder / WANDB).mkdir(exist_ok=True)  # else it would write to the system's folder for temporary files
+        place = {**place, "mode": _prepare_wandb(folder, offline=node.arguments.get("offline") is True)}
     in_store = issubclass(node.kind, MLFlowLogger)
     try:
-        with lightning_as_a_library(), opening_store(node.arguments) if in_store else contextlib.nullcontext():
+        with _quiet(), opening_store(node.arguments) if in_store else contextlib.nullcontext():
             logger = node.make(**place)
             logger.log_hyperparams(dict(parameters))
             if isinstance(logger, MLFlowLogger):
@@ -236,6 +238,15 @@ def _begin(
         raise ValueError(f"{node.key}: cannot begin to log ({told})") from error
     _forgive(logger, node.key)
     return logger
+
+
+def _prepare_wandb(folder: Path, *, offline: bool) -> str | None:
+    """Let Weights & Biases read what it is to keep quiet about, and return its mode: Lightning states it too late."""
+    import wandb
+
+    wandb.setup()
+    (folder / WANDB).mkdir(exist_ok=True)  # else it would write to the system's folder for temporary files
+    return "offline" if offline else None
 
 
 def _forget_logs(folder: Path) -> str | None:
@@ -261,7 +272,8 @@ def _forgive(logger: Logger, key: str) -> None:
             if failed:
                 return
             try:
-                call(*arguments, **options)
+                with _quiet():
+                    call(*arguments, **options)
             except Exception as error:  # of whatever package it is
                 failed = True
                 told = f"{key}: failed and logs no more, while the run goes on ({describe_error(error)})"
@@ -271,6 +283,13 @@ def _forgive(logger: Logger, key: str) -> None:
 
     for name in _GUARDED:
         setattr(logger, name, guarded(getattr(logger, name)))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back notices of Lightning, and warnings that packages give about one another."""
+    with lightning_as_a_library(), warnings.catch_warnings(action="ignore"):
+        yield
 
 
 def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
