@@ -1,17 +1,19 @@
 """The `regbench` command. Heavy imports are inside the commands, so that `--help` answers at once."""
 
-import contextlib
 import json
-import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+from regbench import new
+from regbench.refusals import one_line_errors as _one_line_errors
 
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(new.app, name="new")
+
+_CONFIG_DIR = "a folder of your own with YAML groups, as of regbench train"
 _TRUST = "a package of your own that the run's configuration may name; others than RegBench's are not imported"
 
 
@@ -142,6 +144,7 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="score this plain state dict; model=… and dataset=… as overrides")
     ] = None,
+    config_dir: Annotated[Path | None, typer.Option(help=f"{_CONFIG_DIR}; with --weights", metavar="FOLDER")] = None,
     trust: Annotated[list[str] | None, typer.Option(help=_TRUST, metavar="PACKAGE")] = None,
 ) -> None:
     """Score a finished run's chosen checkpoint, or a plain state dict, again.
@@ -161,11 +164,13 @@ def evaluate(
             run, *rest = given or [""]
             if not run or rest:
                 raise ValueError(f"regbench evaluate: expected one run folder, or --weights FILE, received {given}")
+            if config_dir is not None:
+                raise ValueError("--config-dir: expected with --weights alone: a run's folder has its configuration")
             trained = load_run(Path(run), trust or ())
             net, data, recorded = trained.net, trained.data, trained.results.metrics
             measures = build_measures(trained.config.get("metrics"), len(data.classes))
         else:
-            built = build({**compose(given), "compile": False})
+            built = build({**compose(given, config_dir), "compile": False})
             net, data, measures = built.classifier.net, built.data, built.classifier.measures
             load_weights(net, weights)
         predictions = predict_splits(net, data)
@@ -187,6 +192,7 @@ def evaluate(
 @app.command()
 def summary(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE ...]", help="as for train.py")] = None,
+    config_dir: Annotated[Path | None, typer.Option(help=_CONFIG_DIR, metavar="FOLDER")] = None,
 ) -> None:
     """Print a composition's network: per layer its type, output shape and parameters, with their arithmetic."""
     from regbench.config import compose
@@ -195,51 +201,10 @@ def summary(
     from regbench.runs.summary import summarize
 
     with _one_line_errors():
-        config = compose(overrides or [])
+        config = compose(overrides or [], config_dir)
         built = build({**config, "compile": False})
         layers = summarize(built.classifier.net, built.data.image_size, built.data.channels)
     print_summary(layers)
-
-
-@app.command()
-def new_dataset(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="images by class, with or without train/ and test/ above the classes; IDX files; or an .npz file",
-            metavar="PATH",
-        ),
-    ],
-    name: Annotated[str | None, typer.Option(help="the set's name; the path's own unless given")] = None,
-    test_share: Annotated[float, typer.Option(help="share of the images for a test set, where there is none")] = 0.2,
-    side: Annotated[
-        int | None, typer.Option(help="fit images to squares of this side in pixels, the rest black", min=4, max=1024)
-    ] = None,
-    grey: Annotated[bool, typer.Option("--grey", help="turn colour into grey levels")] = False,
-    root: Annotated[Path, typer.Option(help="where data are kept", metavar="FOLDER")] = Path("data"),
-    configs: Annotated[
-        Path | None, typer.Option(help="the folder of configurations; the checkout's unless given", metavar="FOLDER")
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="replace files of this name that are there")] = False,
-) -> None:
-    """Make images of your own a data set: writes them to one file, and the YAML that describes them.
-
-    The YAML has the class names, the sizes, mean and deviation of the training images, and a hash of all images, by
-    which changed images are never taken for those of finished runs.
-    """
-    from regbench.config.composing import CONFIGS
-    from regbench.data.describing import write_dataset
-
-    checkout = Path(__file__).parent not in CONFIGS.parents
-    target = configs or (CONFIGS if checkout else Path("configs"))
-    with _one_line_errors():
-        new = write_dataset(
-            path, name, root, target, test_share=test_share, side=side, grey=grey, replace=replace
-        )  # fmt: skip
-    for line in (*new.lines, new.images, new.description):
-        typer.echo(line)
-    added = "" if target == CONFIGS else f" --config-dir {shlex.quote(str(target))}"
-    typer.echo(f"Next: regbench train{added} dataset={new.description.stem}")
 
 
 @app.command()
@@ -304,13 +269,3 @@ def export(
         files = write_exports(load_run(run, trust or ()), out or run / "export", names)
     for file in files:
         typer.echo(file)
-
-
-@contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """End with one line and status 1 where the input was wrong."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(1) from error

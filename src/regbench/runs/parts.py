@@ -32,6 +32,8 @@ from regbench.models import initialize
 from regbench.regularizers import Combined, Regularizer
 from regbench.training.classifier import Classifier, parameter_groups
 from regbench.training.fitting import SILENT
+from regbench.training.loggers import DEFAULT as DEFAULT_LOGGERS
+from regbench.training.loggers import LoggerNode, read_loggers
 from regbench.training.measures import Measures
 
 _GIVEN_TO_TRAINER = ("logger", "callbacks", "plugins", "default_root_dir")
@@ -71,6 +73,7 @@ class Parts:
     data: ImageData
     classifier: Classifier
     callbacks: list[pl.Callback]
+    loggers: list[LoggerNode]
     make_trainer: Callable[..., pl.Trainer]
     monitor: str
     threads: int
@@ -109,6 +112,7 @@ def _build(
     callbacks: dict[str, Any],
     histograms: bool,
     make_classifier: Callable[..., Classifier],
+    logger: dict[str, Any] | None = None,
     force: bool = False,  # noqa: ARG001 (decides before anything is built)
     keep: Literal["all", "results"] = "all",  # noqa: ARG001 (decides when the run is finished)
     metrics: dict[str, Any] | None = None,
@@ -133,6 +137,7 @@ def _build(
     watchers = {
         key: _construct_callback(node, f"callbacks.{key}", data, measures) for key, node in sorted(callbacks.items())
     }
+    loggers = read_loggers(DEFAULT_LOGGERS if logger is None else logger)
     if len(averaging := [key for key, each in watchers.items() if isinstance(each, WeightAveraging)]) > 1:
         raise ValueError(
             f"callbacks: expected one that averages weights, since it replaces those that are scored; received "
@@ -174,7 +179,7 @@ def _build(
         watched=data.watched,
         measures=measures,
     )
-    return Parts(data, classifier, [*watchers.values()], make_trainer, monitor, threads, histograms)
+    return Parts(data, classifier, [*watchers.values()], loggers, make_trainer, monitor, threads, histograms)
 
 
 def build_measures(metrics: Mapping[str, Any] | None, classes: int) -> Measures:
