@@ -16,7 +16,7 @@ from regbench.regularizers import Regularizer
 from regbench.regularizers.dropout import Dropout
 from regbench.runs.parts import build
 
-GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks")
+GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "metrics")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 
 
@@ -34,7 +34,7 @@ def test_every_yaml_fits_the_constructor_that_it_configures_and_shows_every_argu
     config = compose(["dataset=digits", f"{group}={option}"])
     build(config)
     node = config[group]
-    nodes = list(node.values()) if group in {"regularizer", "callbacks"} else [node]
+    nodes = list(node.values()) if group in {"regularizer", "callbacks", "metrics"} else [node]
     supplied = {"self", "seed", "watched", "regularizer", "optimizer", "params", "network"}
     for each in nodes:
         target = pkgutil.resolve_name(each["_target_"])

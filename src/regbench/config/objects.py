@@ -58,6 +58,21 @@ def construct_partial(node: Any, slot: type[T], key: str, given: tuple[str, ...]
     return build
 
 
+def find_class(node: Any, slot: type[T], key: str) -> type[T]:
+    """Return the class that a node names.
+
+    Raises:
+        ValueError: It names none, or one that is no subclass of `slot`.
+    """
+    if not isinstance(node, Mapping):
+        raise ValueError(f"{key}: expected keys and values with a _target_, received {node!r}")
+    if not isinstance(node.get("_target_"), str):
+        raise ValueError(
+            f"{key}._target_: expected the full name of a {slot.__name__} class, received {node.get('_target_')!r}"
+        )
+    return _resolve(node["_target_"], slot, key)
+
+
 def check_call(
     function: Callable[..., Any], arguments: Mapping[str, Any], key: str, given: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -88,13 +103,7 @@ def check_call(
 def _prepare(
     node: Any, slot: type, key: str, given: Mapping[str, Any], offered: Mapping[str, Any] | None = None
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-    if not isinstance(node, Mapping):
-        raise ValueError(f"{key}: expected keys and values with a _target_, received {node!r}")
-    if not isinstance(node.get("_target_"), str):
-        raise ValueError(
-            f"{key}._target_: expected the full name of a {slot.__name__} class, received {node.get('_target_')!r}"
-        )
-    target = _resolve(node["_target_"], slot, key)
+    target: Any = find_class(node, slot, key)
     named = inspect.signature(target).parameters
     label = set() if "name" in named else {"name"}
     taken = {name: value for name, value in (offered or {}).items() if name in named}
@@ -107,7 +116,7 @@ def _prepare(
     return target, check_call(target, arguments, key, {**given, **taken}) | taken
 
 
-def _resolve(name: str, slot: type, key: str) -> Any:
+def _resolve(name: str, slot: type[T], key: str) -> type[T]:
     """Import the class `name`, refusing what is not a subclass of `slot`.
 
     What cannot be one is not even imported: some modules act when they are, every `__main__` and a few of Python's own.

@@ -24,6 +24,7 @@ from regbench.drawing.reliability import Calibration, bin_by_confidence, calibra
 from regbench.drawing.style import SettingStyle, figure_style
 from regbench.storage.results import RunResults
 from regbench.training.classifier import Classifier
+from regbench.training.loggers import tensorboards
 from regbench.training.scoring import most_confident_mistakes
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -44,16 +45,17 @@ class TrainingSamples(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the batch that training is about to begin with, without taking part in it."""
-        data, logger = trainer.datamodule, trainer.logger  # type: ignore[attr-defined]  # set at run time
+        data, loggers = trainer.datamodule, tensorboards(trainer.loggers)  # type: ignore[attr-defined]  # set at run time
         if trainer.current_epoch > 0 or not (  # a run that resumes has shown it already
-            isinstance(pl_module, Classifier) and isinstance(data, ImageData) and isinstance(logger, TensorBoardLogger)
+            loggers and isinstance(pl_module, Classifier) and isinstance(data, ImageData)
         ):
             return
         if (batch := pl_module.preview(next(iter(data.training_batches())))) is None:
             return
         images, targets = batch
         captions = [_blend(shares, data.classes) for shares in targets[:SAMPLES].cpu()]
-        _show(logger, "training samples", tiles(images[:SAMPLES], captions), 0)
+        for logger in loggers:
+            _show(logger, "training samples", tiles(images[:SAMPLES], captions), 0)
 
 
 class WeightHistograms(pl.Callback):
@@ -61,9 +63,11 @@ class WeightHistograms(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write one histogram per parameter."""
-        if isinstance(trainer.logger, TensorBoardLogger) and isinstance(pl_module, Classifier):
+        if not isinstance(pl_module, Classifier):
+            return
+        for logger in tensorboards(trainer.loggers):
             for name, parameter in pl_module.net.named_parameters():
-                trainer.logger.experiment.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
+                logger.experiment.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
 
 
 def show_predictions(logger: TensorBoardLogger, data: ImageData, logits: Tensor, labels: Tensor, step: int) -> None:
