@@ -287,7 +287,7 @@ def test_runs_on_different_data_are_neither_averaged_nor_compared(study: Path, t
         results["provenance"]["dataset_sha256"] = "ffff0000" * 8
         (folder / "results.json").write_text(json.dumps(results))
     found = CliRunner().invoke(app, ["report", str(study), "--out", str(tmp_path / "report")])
-    assert "Runs on different data are not compared: 5ac0, ffff0000ffff (the data's SHA-256)." in found.output
+    assert "Runs on different data are not compared: 5ac0, ffff0000ffff (the data's SHA-256)" in found.output
     for loaded in (load(study), load(tmp_path / "report")):
         assert [len(each.runs) for each in comparisons(loaded)] == [4, 2]
         assert comparisons(loaded)[1].title.endswith("data ffff0000ffff")
