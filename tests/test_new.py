@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,47 +12,46 @@ import pytest
 from regbench.templates import write_part
 from tests.commands import Command
 from tests.conftest import ROOT
-from tests.test_own_regularizer import follow
 
 KINDS = ("regularizer", "model", "optimizer")
 PAGES = {kind: ROOT / f"docs/own-{kind}.md" for kind in KINDS}
-QUICK = "dataset.train_size=100 trainer.max_epochs=1 threads=1"
+QUICK = "dataset.train_size=100 trainer.max_epochs=1 threads=1 logger=none"
 LONG = "a_name_that_is_as_long_as_a_name_can_be_x"
 
 
 def commands_of(page: Path) -> list[str]:
-    """Return the commands of a page that begin with what `regbench new` writes, made quick."""
+    """Return the commands with which a page begins."""
     blocks = re.findall(r"^```bash\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    quick = {line: f"{line} {QUICK}{' hydra/launcher=basic' if ' -m ' in line else ''}" for line in lines}
-    return [quick[line] if "regbench train" in line else line for line in lines]
+    return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder outside of the repository, in which the commands of the three pages were called."""
-    folder = tmp_path_factory.mktemp("own")
-    printed = follow([line for page in PAGES.values() for line in commands_of(page)], folder)
-    for page in PAGES.values():
-        (line,) = [each for each in page.read_text().splitlines() if "regbench train --config-dir" in each]
-        assert f"Next: {line}\n" in printed
-    return folder
+def quick(line: str) -> str:
+    """Return what makes a training quick."""
+    if "regbench train" not in line:
+        return ""
+    model = "" if "model=" in line else "model=mlp_small"
+    return f"{QUICK} {model}{' hydra/launcher=basic' if ' -m ' in line else ''}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_page_writes_trains_by_the_command_that_is_printed(kind: str, written: Path) -> None:
-    (name,) = re.findall(rf"regbench new {kind} (\w+)", PAGES[kind].read_text(encoding="utf-8"))
-    runs = [json.loads(path.read_text()) for path in (written / "outputs/runs").rglob("results.json")]
-    (run,) = [each for each in runs if each["setting" if kind == "regularizer" else kind] == name]
-    assert run["status"] == "finished"
-    assert kind != "regularizer" or run["acted"] == {name: True}
-
-
-@pytest.mark.slow
-def test_an_optimizer_of_ones_own_is_compared_with_another_in_a_sweep(written: Path) -> None:
-    runs = [json.loads(path.read_text()) for path in (written / "outputs/sweeps/optimizers").rglob("results.json")]
-    assert {(run["optimizer"], run["status"]) for run in runs} == {("adam", "finished"), ("my_signs", "finished")}
+def test_what_a_page_writes_trains_by_its_commands_outside_of_the_repository(
+    kind: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, following, *others = commands_of(PAGES[kind])
+    written = command(*shlex.split(first))
+    assert written.status == 0, written.err
+    assert written.out.endswith(f"Next: {following}\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "my"))
+    for line in (following, *others):
+        ended = command(*shlex.split(f"{line} {quick(line)}".removeprefix("PYTHONPATH=my ")))
+        assert ended.status == 0, ended.err
+    name = shlex.split(first)[-1]
+    runs = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
+    alone, *swept = [each for each in runs if each["setting" if kind == "regularizer" else kind] == name]
+    assert {each["status"] for each in runs} == {"finished"}
+    assert alone["acted"] == ({name: True} if kind == "regularizer" else None)
+    assert len(swept) == (kind == "optimizer")  # the page compares it with another one
 
 
 @pytest.mark.parametrize("kind", KINDS)
