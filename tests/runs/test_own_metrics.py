@@ -118,7 +118,7 @@ def test_a_verdict_is_worse_where_the_brier_score_is_higher_and_words_and_units_
     assert "points of test macro F1" in by_f1.loc["dropout", "sentence"]
     assert pd.isna(by_brier.loc["dropout", "margin"])
     assert loaded.compare(metric="test/brier", margin=5.0).set_index("label").loc["dropout", "margin"] == 5.0
-    with pytest.raises(ValueError, match=r"^metric: expected one of train/loss.*test/f1.*; received 'test/f2'$"):
+    with pytest.raises(ValueError, match=r"^metric: expected one of train/loss.*test/f1.*, or one by class; received 'test/f2'$"):
         loaded.compare(metric="test/f2")
 
 
