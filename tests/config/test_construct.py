@@ -36,7 +36,7 @@ def test_every_argument_that_a_constructor_of_ours_takes_is_visible_in_its_yaml(
 
     node = compose(["dataset=digits", f"{group}={option}"])[group]
     nodes = list(node.values()) if group in {"regularizer", "callbacks", "metrics"} else [node]
-    supplied = {"self", "seed", "watched", "regularizer", "optimizer"}
+    supplied = {"self", "seed", "watched", "regularizer", "optimizer", "params", "network"}
     for each in nodes:
         target = pkgutil.resolve_name(each["_target_"])
         if target.__module__.startswith("regbench"):

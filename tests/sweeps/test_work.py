@@ -58,7 +58,7 @@ def test_a_worker_trains_all_planned_runs_without_composing_them(
     ended = work(STUDY)
     assert ended.status == 0, ended.err
     assert pretender.trained == ["none 0", "none 1", "dropout 0", "dropout 1"]
-    assert "4 done, 0 failed, 0 left | dropout-" in ended.out
+    assert "4 done, 0 failed, 0 left | dropout p=0.5 seed 1: val " in ended.out
     assert work(STUDY).status == 0
     assert len(pretender.trained) == 4
 

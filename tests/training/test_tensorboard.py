@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from regbench.config import compose
 from regbench.runs.run import run
+from regbench.training.tensorboard import CHOSEN
 
 SETTINGS = ("none", "dropout", "weight_decay", "[batchnorm,dropout]")
 
@@ -35,6 +36,15 @@ def test_every_run_shows_its_scalars_by_epoch(multiplexer: plugin_event_multiple
             assert [event.step for event in scalars.Tensors(tag)] == [1, 2]
 
 
+def test_charts_of_one_point_come_after_all_curves(multiplexer: plugin_event_multiplexer.EventMultiplexer) -> None:
+    run = next(name for name in multiplexer.Runs() if name.endswith("tensorboard"))
+    scalars = multiplexer.GetAccumulator(run)
+    points = [len(scalars.Tensors(tag)) for tag in sorted(scalars.Tags()["tensors"]) if not tag.startswith("_hparams_")]
+    curves = points.count(2)
+    assert points == [2] * curves + [1] * (len(points) - curves)
+    assert 6 <= curves < len(points)
+
+
 def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
     multiplexer: plugin_event_multiplexer.EventMultiplexer,
 ) -> None:
@@ -44,8 +54,10 @@ def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
     metadata = context.hparams_metadata(request, "")
     known = context.hparams_from_data_provider(request, "", limit=100)
     experiment = context.experiment_from_metadata(request, "", True, metadata, known)
+    assert [info.display_name for info in experiment.hparam_infos][:3] == ["setting", "strengths", "learning_rate"]
     metrics = [info.name for info in experiment.metric_infos]
-    assert {metric.tag for metric in metrics} >= {"chosen/test/acc", "chosen/val/acc", "chosen/gap", "chosen/epoch"}
+    assert [info.display_name for info in experiment.metric_infos][:3] == ["val/acc", "test/acc", "gap"]
+    assert f"{CHOSEN}/epoch" in {metric.tag for metric in metrics}
     asked = api_pb2.ListSessionGroupsRequest(
         start_index=0,
         slice_size=100,
@@ -58,6 +70,6 @@ def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
     for group in groups:
         settings.add(group.hparams["setting"].string_value)
         values = {value.name.tag: value.value for value in group.metric_values}
-        assert 0 < values["chosen/test/acc"] <= 1
-        assert set(group.hparams) >= {"dataset", "model", "setting", "strengths", "seed", "learning_rate", "batch_size"}
+        assert 0 < values[f"{CHOSEN}/test/acc"] <= 1
+        assert set(group.hparams) >= {"dataset", "model", "setting", "strengths", "seed", "trained_at", "batch_size"}
     assert settings == {"none", "dropout", "weight_decay", "batchnorm+dropout"}

@@ -15,7 +15,7 @@ from regbench.config.identity import with_names
 _PACKAGED = Path(__file__).parents[1] / "configs"  # in an installed wheel; a checkout has them at its top
 CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
 SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment", "seeds")
-LIST_GROUPS = ("regularizer", "callbacks", "metrics")
+LIST_GROUPS = ("regularizer", "callbacks", "metrics", "logger")
 
 
 def compose_raw(overrides: Iterable[str] = (), name: str = "train") -> DictConfig:

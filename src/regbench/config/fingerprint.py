@@ -41,7 +41,12 @@ ENGINE = (
 # Whose public classes and functions a configuration, or somebody's own class, may use.
 LISTED_MODULES = (
     *("regbench.models", "regbench.seeding", "regbench.validation"),
-    *("regbench.training.schedules", "regbench.training.averaging", "regbench.training.metrics"),
+    *(
+        "regbench.training.schedules",
+        "regbench.training.averaging",
+        "regbench.training.metrics",
+        "regbench.training.muon",
+    ),
     *("regbench.data", "regbench.regularizers"),
 )
 

@@ -11,7 +11,7 @@ from regbench.storage.code import NOT_RECORDED
 from regbench.storage.configs import StoredConfig, read_config
 from regbench.storage.lock import hold
 from regbench.storage.results import DamagedError, RunResults, clear_run, read_results
-from regbench.storage.schema import CHECKPOINTS, CONFIG, FINISHED, TENSORBOARD
+from regbench.storage.schema import CHECKPOINTS, CONFIG, FINISHED, LOGS
 from regbench.storage.study_folder import find_runs
 
 
@@ -103,7 +103,7 @@ def _refuse_other_files(folder: Path) -> None:
     runs, sweeps = find_runs(folder)
     if others := [path for path in (*runs, *sweeps) if path != folder]:
         raise ValueError(f"hydra.run.dir={folder}: holds other runs ({others[0]}); give another folder")
-    for name in (CHECKPOINTS, TENSORBOARD):
+    for name in (CHECKPOINTS, *LOGS):
         if (folder / name).is_dir() and any((folder / name).iterdir()):
             raise ValueError(
                 f"hydra.run.dir={folder}: holds {name} of something else (there is no {CONFIG}), which a run would "

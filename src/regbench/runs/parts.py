@@ -30,8 +30,10 @@ from regbench.config.trainer_options import check_device_count
 from regbench.data import ImageData
 from regbench.models import initialize
 from regbench.regularizers import Combined, Regularizer
-from regbench.training.classifier import Classifier
+from regbench.training.classifier import Classifier, parameter_groups
 from regbench.training.fitting import SILENT
+from regbench.training.loggers import DEFAULT as DEFAULT_LOGGERS
+from regbench.training.loggers import LoggerNode, read_loggers
 from regbench.training.measures import Measures
 
 _GIVEN_TO_TRAINER = ("logger", "callbacks", "plugins", "default_root_dir")
@@ -71,6 +73,7 @@ class Parts:
     data: ImageData
     classifier: Classifier
     callbacks: list[pl.Callback]
+    loggers: list[LoggerNode]
     make_trainer: Callable[..., pl.Trainer]
     monitor: str
     threads: int
@@ -109,6 +112,7 @@ def _build(
     callbacks: dict[str, Any],
     histograms: bool,
     make_classifier: Callable[..., Classifier],
+    logger: dict[str, Any] | None = None,
     force: bool = False,  # noqa: ARG001 (decides before anything is built)
     keep: Literal["all", "results"] = "all",  # noqa: ARG001 (decides when the run is finished)
     metrics: dict[str, Any] | None = None,
@@ -133,6 +137,7 @@ def _build(
     watchers = {
         key: _construct_callback(node, f"callbacks.{key}", data, measures) for key, node in sorted(callbacks.items())
     }
+    loggers = read_loggers(DEFAULT_LOGGERS if logger is None else logger)
     if len(averaging := [key for key, each in watchers.items() if isinstance(each, WeightAveraging)]) > 1:
         raise ValueError(
             f"callbacks: expected one that averages weights, since it replaces those that are scored; received "
@@ -154,14 +159,14 @@ def _build(
         torch.manual_seed(seed)
         techniques.prepare(net)
     _refuse_other_gradients(techniques, trainer, watchers)
-    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",), network=net)
     make_trainer = _checked(construct_partial(trainer, pl.Trainer, "trainer", given=(*_GIVEN_TO_TRAINER, *SILENT)))
     interval = scheduler.get("interval", "epoch")
     if interval not in {"epoch", "step"}:
         raise ValueError(f"scheduler.interval: expected epoch or step, received {interval!r}")
     scheduler = {key: value for key, value in scheduler.items() if key != "interval"}
     make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
-    make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
+    make_scheduler(optimizer=make_optimizer(params=parameter_groups(net, techniques)))  # refuses wrong values early
     classifier = make_classifier(
         net,
         techniques,
@@ -174,7 +179,7 @@ def _build(
         watched=data.watched,
         measures=measures,
     )
-    return Parts(data, classifier, [*watchers.values()], make_trainer, monitor, threads, histograms)
+    return Parts(data, classifier, [*watchers.values()], loggers, make_trainer, monitor, threads, histograms)
 
 
 def build_measures(metrics: Mapping[str, Any] | None, classes: int) -> Measures:

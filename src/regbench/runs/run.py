@@ -11,7 +11,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from regbench.config import compose_checked
 from regbench.config.budget import averaging_warning
@@ -27,10 +26,11 @@ from regbench.runs.recording import Record, recording
 from regbench.runs.resuming import Start, find_start, run_identity
 from regbench.runs.spec import RunSpec
 from regbench.storage.results import Measured, RunResults, Seconds
-from regbench.storage.schema import CHECKPOINTS, FINISHED, HISTORY, PREDICTIONS, TENSORBOARD, WEIGHTS
+from regbench.storage.schema import CHECKPOINTS, FINISHED, HISTORY, PREDICTIONS, WEIGHTS
 from regbench.training.checkpoints import LAST, AtomicCheckpointIO, Checkpoints, read_checkpoint
 from regbench.training.fitting import SILENT, fit, lone_process
 from regbench.training.history import DivergedError, EpochBar, History
+from regbench.training.loggers import Loggers, hyperparameters, tensorboards
 from regbench.training.tensorboard import TrainingSamples, WeightHistograms, log_hyperparameters, show_predictions
 from regbench.training.weights import write_tensors
 
@@ -116,8 +116,9 @@ def run(
             for index, callback in enumerate(callbacks):
                 refuse_unfit(callback, f"callbacks[{index}]")
             watching = [*callbacks, *([EpochBar()] if show_progress else [])]
-            training = _train(folder, spec, parts, record, watching, engine)
-            record.results = _results(folder, spec, parts, record, training, engine)
+            with Loggers(parts.loggers, folder) as loggers:
+                training = _train(folder, spec, parts, record, watching, engine, loggers)
+                record.results = _results(folder, spec, parts, record, training, engine)
     if record.results is None:
         raise RuntimeError(f"{folder}: the run ended without results")
     return record.results
@@ -130,12 +131,18 @@ class _Training:
     trainer: pl.Trainer
     history: History
     checkpoints: Checkpoints
-    logger: TensorBoardLogger
+    loggers: Loggers
     start: Start
 
 
 def _train(
-    folder: Path, spec: RunSpec, parts: Parts, record: Record, watching: Sequence[pl.Callback], engine: Engine
+    folder: Path,
+    spec: RunSpec,
+    parts: Parts,
+    record: Record,
+    watching: Sequence[pl.Callback],
+    engine: Engine,
+    loggers: Loggers,
 ) -> _Training:
     torch.set_num_threads(parts.threads)
     # Graphs of other runs in this process count against the compiler's limit of variants.
@@ -143,30 +150,24 @@ def _train(
     identity = run_identity(spec)
     start = find_start(folder, identity, validated=parts.data.val_size > 0, most=engine.most_epochs)
     record.stopwatch.earlier = start.seconds
-    logger = TensorBoardLogger(
-        folder,
-        name="",
-        version=TENSORBOARD,
-        default_hp_metric=False,
-        # TensorBoard drops what was written after the checkpoint: those epochs are trained again.
-        purge_step=start.epochs + 1 if start.checkpoint else None,
-    )
+    environment = lone_process()
+    logging_to = loggers.open(run_name(spec.config), hyperparameters(spec.config, spec.described()), start.epochs)
     monitor = parts.monitor if parts.data.val_size else None
     higher = higher_is_better(parts.monitor, spec.config.get("metrics"))
     checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, higher, identity, record.stopwatch, engine.identity)
     history = History(folder / HISTORY, parts.classifier.measures)
     shown = [TrainingSamples(), *([WeightHistograms()] if parts.histograms else []), *watching]
-    callbacks = [history, *parts.callbacks, checkpoints, *shown]
+    callbacks = [history, loggers.following(history), *parts.callbacks, checkpoints, *shown]
     given = {
-        "logger": logger,
+        "logger": logging_to,
         "callbacks": callbacks,
-        "plugins": [AtomicCheckpointIO(), lone_process()],
+        "plugins": [AtomicCheckpointIO(), environment],
         # Where Lightning looks for checkpoints to begin with: a fresh run has emptied it.
         "default_root_dir": folder / CHECKPOINTS,
         **SILENT,
     }
     trainer = fit(lambda: parts.make_trainer(**given), parts.classifier, parts.data, start.checkpoint)
-    return _Training(trainer, history, checkpoints, logger, start)
+    return _Training(trainer, history, checkpoints, loggers, start)
 
 
 def _results(
@@ -192,7 +193,8 @@ def _results(
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
     write_tensors(folder / WEIGHTS, state)
     write_predictions(folder / PREDICTIONS, data, *predictions["test"])
-    show_predictions(training.logger, data, *predictions["test"], step=len(rows) + 1)
+    for logger in tensorboards(training.loggers.all):
+        show_predictions(logger, data, *predictions["test"], step=len(rows) + 1)
 
     images = len(data.splits["train"].labels)
     seconds = sum(row["seconds"] for row in rows)
@@ -217,7 +219,9 @@ def _results(
             "resumed_after": training.start.epochs if training.start.checkpoint else None,
         },
     )
-    log_hyperparameters(training.logger, spec.config, results)
+    for logger in tensorboards(training.loggers.all):
+        log_hyperparameters(logger, spec.config, results)
+    training.loggers.log_results(results, step=len(rows) + 1)
     times = Seconds(train=round(seconds, 3), evaluate=round(evaluation, 3), total=round(record.stopwatch(), 3))
     return results.model_copy(update={"seconds": times})
 

@@ -17,13 +17,11 @@ from regbench.config.identity import run_name, setting_name
 from regbench.config.objects import check_call
 from regbench.search.choosing import chance
 from regbench.search.space import Space, read_space
-from regbench.storage.schema import SEARCH
-from regbench.storage.tuning import Value
+from regbench.storage.tuning import TRIALS, Value
 from regbench.sweeps.plan import grid
 
 # Of the trials; the finalists' follow. No confirming seed comes so far.
 FIRST_SEARCH_SEED = 1_000_000
-TRIALS = f"{SEARCH}/trials"
 
 _SPLIT_SEED = "dataset.split_seed"
 _OF_TECHNIQUES = ("regularizer.", "space.regularizer.")

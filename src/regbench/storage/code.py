@@ -18,8 +18,8 @@ _REGULARIZER = "regularizer"
 
 
 def targets(config: Mapping[str, Any]) -> list[str]:
-    """Return every class that a configuration names in a `_target_`, but for Hydra's own."""
-    return sorted(set(_targets({key: value for key, value in config.items() if key != "hydra"})))
+    """Return every class that a configuration names in a `_target_`, but for Hydra's own and loggers: those watch."""
+    return sorted(set(_targets({key: value for key, value in config.items() if key not in {"hydra", "logger"}})))
 
 
 def is_core(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from regbench.storage.moved import stable_target
 
 _DIGITS = 6
-_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "force", "keep")
+_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "logger", "force", "keep")
 _METRICS = "metrics"
 # How a metric is shown; its direction decides where it is monitored.
 _SHOWN = ("words", "fraction")

@@ -13,7 +13,9 @@ from regbench.storage.schema import (
     ERROR,
     FINISHED,
     HISTORY,
+    LOGS,
     METRICS,
+    MLFLOW_RUN,
     PREDICTIONS,
     RESULTS,
     SCHEMA,
@@ -201,15 +203,21 @@ def clear_outcome(folder: Path) -> None:
 def clear_run(folder: Path) -> None:
     """Remove all that earlier calls left of a run; other files, such as a report, stay."""
     clear_outcome(folder)
-    (folder / HISTORY).unlink(missing_ok=True)
-    clear_weights(folder)
+    for name in (HISTORY, MLFLOW_RUN):
+        (folder / name).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, *LOGS):
+        _remove_folder(folder / name)
 
 
 def clear_weights(folder: Path) -> None:
     """Remove checkpoints, weights and TensorBoard's files, which no report reads."""
     for name in (CHECKPOINTS, TENSORBOARD):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
+        _remove_folder(folder / name)
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def one_line(error: Exception) -> str:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from regbench.storage.schema import Kind
 from regbench.study import run_tables
-from regbench.study.expected_best import choice_sd
 from regbench.study.formatting import config_value
 from regbench.study.margins import margins
 from regbench.study.measured import TEST_ACCURACY, Quantity, is_accuracy
@@ -22,6 +21,7 @@ from regbench.study.settings import (
     REGULARIZER,
     natural_order,
     readable_name,
+    short_with_strength,
     with_strength,
 )
 
@@ -88,6 +88,10 @@ class Comparison:
         """Name a setting with the strengths of its techniques."""
         return with_strength(self.runs_of(label), label)
 
+    def named(self, label: str) -> str:
+        """Name a setting with the strengths of its techniques in the form of labels, `dropout p=0.5`."""
+        return short_with_strength(self.runs_of(label), label)
+
     @cached_property
     def _by_label(self) -> dict[str, pd.DataFrame]:
         return {str(label): rows for label, rows in self.runs.groupby("label", sort=False)}
@@ -117,7 +121,7 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
     families = []
     parts = list(split_by(runs, fixed))
     histories = _histories(history, [rows for _, rows in parts])
-    ended, search_sd = _ended_without_results(study.unfinished), _search_sd(study)
+    ended = _ended_without_results(study.unfinished)
     for (where, rows), part in zip(parts, histories, strict=True):
         labels = sorted(set(rows["label"]), key=natural_order)
         chosen = baseline if baseline in labels else labels[0] if compared is not None else None
@@ -128,22 +132,19 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         named = rows.drop_duplicates("config_hash")[["config_hash", "label"]].itertuples(index=False, name=None)
         own = frozenset((str(label), seed) for config_hash, label in named for seed in ended.get(config_hash, ()))
         families.append(
-            Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, own, search_sd, study.kinds)
+            Comparison(
+                title, chosen, tuple(labels), rows, part, where, margin, training, own, _search_sd(rows), study.kinds
+            )
         )
     return families
 
 
-def _search_sd(study: Study) -> dict[str, float]:
+def _search_sd(runs: pd.DataFrame) -> dict[str, float]:
     """By setting, what a bootstrap over its trials gives; none for a study that was not tuned."""
-    if study.tuning is None:
+    if run_tables.SEARCH_SD not in runs:
         return {}
-    found = {}
-    for record in study.tuning.settings:
-        trials = [each for each in record.trials if each.score is not None and each.accuracy is not None]
-        if trials:
-            scores, accuracies = ([getattr(each, name) for each in trials] for name in ("score", "accuracy"))
-            found[record.setting] = choice_sd(scores, accuracies, study.tuning.monitor == "val/acc")
-    return found
+    found = runs.groupby("label")[run_tables.SEARCH_SD].max().dropna()
+    return {str(label): float(sd) for label, sd in found.items()}
 
 
 def fixed_columns(runs: pd.DataFrame) -> list[str]:

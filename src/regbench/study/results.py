@@ -15,6 +15,7 @@ from regbench.storage.tuning import Tuning
 from regbench.study import run_tables
 from regbench.study.contradictions import MismatchError, check_row
 from regbench.study.copies import LABELS, LOGITS
+from regbench.study.expected_best import search_sd
 from regbench.study.flat_config import unflatten
 from regbench.study.found import Found
 from regbench.study.measured import StudyMetric
@@ -220,6 +221,7 @@ def _add_run(run: Run, path: Path, found: Found, verified: Verified | None) -> s
     row = run_row(run, study, verified)
     if (tuning := found.tuning_of(run.folder.absolute().parents[2])) is not None:
         row[run_tables.TUNED] = " ".join(tuning.searched)
+        row[run_tables.SEARCH_SD] = search_sd(tuning).get(row["setting"])
     if found.is_new(row):
         found.add_row(row, run.recipe.cells)
         found.add_history(row, run.history)

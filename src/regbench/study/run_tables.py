@@ -29,6 +29,8 @@ STAGES, ADDED_AFTER = "stages", "added_after"
 DATA = "data"
 # The keys that each setting chose for itself by a search, joined by spaces; there only if some study was tuned.
 TUNED = "tuned"
+# How much the accuracy of what such a search chooses varies from search to search, by the bootstrap over its trials.
+SEARCH_SD = "search_sd"
 # What tells a run from others in the tables.
 RUN = ["study", "dataset", "model", "config_hash", "seed"]
 HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]

@@ -34,6 +34,7 @@ class Call:
         settings: Each setting's overrides, without the seed.
         resolver: Resolves further runs.
         design: The stages; None of a grid.
+        finished: How many of the runs were finished before.
     """
 
     folder: Path
@@ -41,6 +42,13 @@ class Call:
     settings: list[list[str]]
     resolver: Resolver
     design: Design | None
+    finished: int
+
+    @property
+    def described(self) -> str:
+        """What the call asks for, in a line."""
+        stage = " in stage 1" if self.design else ""
+        return f"{self.folder}: {len(self.runs)} runs{stage}, {self.finished} of them finished before"
 
 
 def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
@@ -80,11 +88,8 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
             discard(folder / each.name, each.spec)
         elif each.name not in done:
             forget_deaths(folder / each.name)
-    stage = " in stage 1" if design else ""
-    before = sum(each.name in done for each in runs)
-    print(f"{folder}: {len(runs)} runs{stage}, {before} of them finished before", flush=True)
     _tell_lacking_metrics(folder, [each for each in runs if each.name in done])
-    return Call(folder, runs, without_seeds, resolver, design)
+    return Call(folder, runs, without_seeds, resolver, design, sum(each.name in done for each in runs))
 
 
 def _tell_lacking_metrics(folder: Path, finished: Iterable[ResolvedRun]) -> None:

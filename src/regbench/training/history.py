@@ -21,7 +21,7 @@ class DivergedError(RuntimeError):
 
 
 class History(pl.Callback):
-    """Writes `history.csv`, one row per epoch, and the same numbers to TensorBoard; stops a run that diverged.
+    """Writes `history.csv`, one row per epoch; stops a run that diverged.
 
     Epochs count from 0 in the file. `lr` is the rate of the epoch's first step, `seconds` the time of its training
     part.
@@ -72,9 +72,6 @@ class History(pl.Callback):
                 raise DivergedError(f"the weight {name} is not finite in epoch {trainer.current_epoch + 1}")
         self.rows.append(row)
         write_text(self.path, self._table())
-        if trainer.logger is not None:
-            values = {name: value for name, value in row.items() if name != "epoch"}
-            trainer.logger.log_metrics(values, step=trainer.current_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what goes into a checkpoint, so that a run that resumes has the rows of the epochs before it."""

@@ -1,22 +1,26 @@
 """What a report says about runs that it leaves out, and about those that it could not verify."""
 
+from collections import Counter
+
 from regbench.study.report.shown import TABLE_ROWS
 from regbench.study.results import LEFT_OUT, Study
 
-_MOST_LINES = 20
+_MOST_LINES = 5
 
 
 def list_left_out(study: Study) -> list[str]:
-    """Return a line for every run that is left out, at most 20 and then their count, and one on unverified runs.
+    """Return a few lines on the runs that are left out, and one on unverified runs.
 
-    What went wrong comes before what is merely not finished.
+    What went wrong is named, the first five of it; what is merely not finished is counted.
     """
-    entries = sorted(study.unfinished.to_dict("records"), key=lambda entry: entry["status"] not in LEFT_OUT)
-    lines = [f"{_verb(str(entry['status']))} {entry['folder']}: {entry['reason']}" for entry in entries]
-    more = len(lines) - _MOST_LINES
-    if more > 0:
+    entries = study.unfinished.to_dict("records")
+    wrong = [each for each in entries if each["status"] in LEFT_OUT or each["status"] == "rebuilt"]
+    lines = [f"{_verb(str(each['status']))} {each['folder']}: {each['reason']}" for each in wrong[:_MOST_LINES]]
+    if more := len(wrong) - len(lines):
         where = "results.csv and the page list" if len(entries) <= TABLE_ROWS else "results.csv lists"
-        lines = [*lines[:_MOST_LINES], f"… and {more} more; {where} all"]
+        lines.append(f"… and {more} more; {where} all")
+    if waiting := Counter(str(each["status"]) for each in entries if each not in wrong):
+        lines.append(f"left out: {', '.join(f'{number} {status}' for status, number in sorted(waiting.items()))}")
     return [*lines, *unverified_notice(study), *measured_notice(study)]
 
 

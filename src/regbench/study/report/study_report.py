@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,20 @@ from regbench.study.varied_parameters import varied_parameters
 _FULL_FAMILIES = 4
 
 
+class Told(NamedTuple):
+    """What a report says, for those who write it elsewhere.
+
+    Attributes:
+        families: The families of settings.
+        differences: Of each family's settings from its baseline.
+        notes: What else is to be known, a text each.
+    """
+
+    families: list[Comparison]
+    differences: list[list[Difference]]
+    notes: list[str]
+
+
 def write_report(
     study: Study,
     out: Path,
@@ -49,7 +64,7 @@ def write_report(
     margin: float | None = None,
     command: str = "",
     metric: str = TEST_ACCURACY,
-) -> tuple[Path, list[str]]:
+) -> tuple[Path, Told]:
     """Write tables, figures and ``report.html`` into ``out``.
 
     The same runs give the same bytes, so that a second call changes nothing.
@@ -64,7 +79,7 @@ def write_report(
         metric: What settings are judged by, a column of the study's runs.
 
     Returns:
-        The page's path, and its verdicts as lines of text.
+        The page's path, and what it says.
     """
     families, differences = judge_families(study, baseline, margin, metric)
     write_tables(study, list(zip(families, differences, strict=True)), out)
@@ -95,7 +110,8 @@ def write_report(
     unsure = [*unverified_notice(study), *measured_notice(study)]
     notices = [*unfinished_notice(study), *unsure, *searched, *codes, *idle, *again]
     page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
-    return write_page(page, out), [*codes, *_lines(told), *idle, *again]
+    chosen = [f"Chosen on validation data: {each.badge.rstrip('.')}" for each in picks]
+    return write_page(page, out), Told(families, differences, [*codes, *chosen, *idle, *again])
 
 
 def judge_families(
@@ -232,16 +248,6 @@ def _side_by_side(
         note,
         sortable=True,
     )
-
-
-def _lines(told: Sequence[Verdicts]) -> list[str]:
-    """The verdicts for a terminal."""
-    lines = []
-    for group in told:
-        lines += [f"{group.title}:"] if group.title else []
-        lines += [f"{each.symbol} {each.badge} {each.sentence}" for each in group.verdicts]
-        lines += [group.more] if group.more else []
-    return lines
 
 
 def _lead(study: Study, families: Sequence[Comparison]) -> str:

@@ -21,6 +21,7 @@ from regbench.study.run_tables import (
     HISTORY_COLUMNS,
     INERT,
     INTEGERS,
+    SEARCH_SD,
     STAGES,
     TUNED,
     ordered,
@@ -124,7 +125,7 @@ def results_table(study: Study) -> pd.DataFrame:
     ]
     finished = pd.concat([runs.assign(folder=places, status="finished"), values], axis=1)
     rows = pd.concat([frame for frame in (finished, study.unfinished) if len(frame)] or [finished], ignore_index=True)
-    told = [name for name in (*CODES, DATA, INERT, STAGES, ADDED_AFTER, TUNED) if name in runs]
+    told = [name for name in (*CODES, DATA, INERT, STAGES, ADDED_AFTER, TUNED, SEARCH_SD) if name in runs]
     own = [name for name in study.metrics if name not in COLUMNS]
     first = ["status", *COLUMNS, *own, *told, "reason"]
     rows = rows.reindex(columns=ordered([*values.columns, *first], first))
