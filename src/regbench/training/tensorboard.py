@@ -138,7 +138,9 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
         "trained_at": config["optimizer"].get("lr"),
         "batch_size": config["dataset"]["batch_size"],
     }
-    scores = dict(sorted(results.metrics.items(), key=lambda each: each[0] not in _FIRST_SCORES))
+    # A column for each class of each split would be too many.
+    whole = [(name, value) for name, value in results.metrics.items() if name.count("/") < 2]
+    scores = dict(sorted(whole, key=lambda each: each[0] not in _FIRST_SCORES))
     metrics = {f"{CHOSEN}/{key}": float("nan") if value is None else value for key, value in scores.items()}
     metrics[f"{CHOSEN}/epoch"] = (results.best_epoch or 0) + 1
     # One step after the last epoch: a run that resumes after it drops these values and writes them again.
