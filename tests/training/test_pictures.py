@@ -16,7 +16,7 @@ from torch import Tensor
 from regbench.config import compose
 from regbench.runs.run import run
 from regbench.training.classifier import Classifier
-from regbench.training.tensorboard import tiles
+from regbench.training.tensorboard import halvable, tiles
 
 pytestmark = pytest.mark.drawn
 Composed = Callable[..., dict[str, Any]]
@@ -72,6 +72,15 @@ def test_the_samples_are_the_very_images_of_the_first_training_step(
     monkeypatch.setattr(Classifier, "_loss", training)
     run(tmp_path, composed("regularizer=[augmentation,cutout,dropout,mixup]"), [])
     assert torch.equal(shown[0], trained[0][:32])
+
+
+def test_every_second_pixel_of_a_figure_is_the_mean_of_four() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    means = pixels.reshape(3, 2, 4, 2, 3).mean((1, 3))
+    found = halvable(pixels)
+    assert found.shape == pixels.shape
+    assert np.abs(found[::2, ::2] - means).max() <= 2.5
+    assert np.array_equal(halvable(np.full((4, 4, 3), 255, np.uint8)), np.full((4, 4, 3), 255))
 
 
 def test_the_weights_histograms_are_there_by_epoch_when_asked_for(

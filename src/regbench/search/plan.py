@@ -176,6 +176,10 @@ def _check(plan: Plan, config: Mapping[str, Any]) -> None:
     check_values(config)
     if not config["dataset"].get("val_size"):
         raise ValueError("dataset.val_size: expected validation images, by which a search chooses; received 0")
+    if plan.monitor not in {"val/acc", "val/loss"}:
+        raise ValueError(
+            f"monitor: expected val/acc or val/loss, by which regbench tune searches; received {plan.monitor!r}"
+        )
     if config.get("force"):
         raise ValueError("force: not taken by regbench tune; use another study=NAME, or delete the study's folder")
     if config["dataset"].get("split_seed") in plan.search_seeds:

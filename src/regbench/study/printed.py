@@ -7,11 +7,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from regbench.storage.schema import kind_of
 from regbench.study import formatting
 from regbench.study.comparisons import Comparison
+from regbench.study.measured import Quantity
 from regbench.study.statistics import BETTER, WORSE, Difference
-from regbench.study.statistics.difference import higher_is_better
 from regbench.study.statistics.pairing import values_by_seed
 
 _COLORS = {BETTER: "green", WORSE: "red"}
@@ -28,39 +27,37 @@ def print_comparisons(families: Sequence[Comparison], differences: Sequence[Sequ
         families: The study's.
         differences: Of each family's settings from its baseline.
     """
-    metric = next((each.metric for found in differences for each in found), "test/acc")
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
     for family, found in list(zip(families, differences, strict=True))[:_MOST_FAMILIES]:
         console.print(Text(family.title, "bold"))
-        console.print(comparison_table(family, found, metric))
+        console.print(comparison_table(family, found))
         console.print()
     if len(families) > _MOST_FAMILIES:
         console.print(f"and {len(families) - _MOST_FAMILIES} more families of settings, which a report's tables have")
 
 
-def comparison_table(family: Comparison, differences: Sequence[Difference], metric: str = "test/acc") -> Table:
+def comparison_table(family: Comparison, differences: Sequence[Difference], metric: str | None = None) -> Table:
     """Return a row for each setting, the best first, the baseline among them.
 
     Args:
         family: The settings.
         differences: Theirs from the baseline; none where there is no baseline.
-        metric: What was compared.
+        metric: What was compared; what the family is judged by unless given.
     """
-    values = values_by_seed(family.runs, metric)
+    quantity = Quantity.of(metric or family.metric, family.kinds)
+    values = values_by_seed(family.runs, quantity.column)
     means = {label: float(values[label].mean()) for label in family.labels}
     found = {each.label: each for each in differences}
-    sign = 1 if higher_is_better(metric) else -1
+    sign = 1 if quantity.kind.higher_is_better else -1
     effects = {label: found[label].mean if label in found else 0.0 for label in family.labels} if found else means
     order = sorted(family.labels, key=lambda label: (math.isnan(effects[label]), -sign * effects[label]))
-    kind = kind_of(metric)
-    in_points = kind is not None and kind.fraction
     table = Table(
         Column("setting", overflow="fold"),
         Column("n", justify="right", no_wrap=True),
-        Column(_head(metric), justify="right", no_wrap=True),
-        Column("points" if in_points else "difference", justify="right", no_wrap=True),
+        Column(_head(quantity), justify="right", no_wrap=True),
+        Column("points" if quantity.kind.fraction else "difference", justify="right", no_wrap=True),
         Column("95 % interval", justify="right", no_wrap=True),
         Column("p", justify="right", no_wrap=True),
         Column("verdict", no_wrap=True),
@@ -69,7 +66,7 @@ def comparison_table(family: Comparison, differences: Sequence[Difference], metr
         header_style="bold",
     )
     for label in order[:_MOST_ROWS]:
-        mean = formatting.mean_sd(100 * means[label] if in_points else means[label], None, 2 if in_points else 4)
+        mean = formatting.mean_sd(quantity.scale * means[label], None, quantity.digits)
         is_baseline = label == family.baseline
         told = _told(found[label]) if label in found else [Text(), Text(), Text(), Text("baseline" * is_baseline)]
         name = Text(family.named(label))
@@ -79,20 +76,19 @@ def comparison_table(family: Comparison, differences: Sequence[Difference], metr
     return table
 
 
-def _head(metric: str) -> str:
-    split, _, name = metric.rpartition("/")
-    kind = kind_of(metric)
-    percent = " %" if kind is not None and kind.fraction else ""
-    return f"{split}{percent}" if name == "acc" else f"{metric.replace('/', ' ')}{percent}"
+def _head(quantity: Quantity) -> str:
+    split, _, name = quantity.column.partition("/")
+    percent = " %" if quantity.kind.fraction else ""
+    return f"{split}{percent}" if name == "acc" else f"{quantity.column.replace('/', ' ')}{percent}"
 
 
 def _told(difference: Difference) -> list[Text]:
     """Return the cells of a difference: its size, its interval, its p and the verdict."""
-    size = "–" if math.isnan(difference.mean) else formatting.amount(difference.mean, difference.metric)
+    size = "–" if math.isnan(difference.mean) else formatting.amount(difference.mean, difference.kind)
     color = _COLORS.get(difference.verdict, "")
     return [
         Text(size.removesuffix(" points"), color),
-        Text(formatting.interval(difference.low, difference.high, difference.metric)),
+        Text(formatting.interval(difference.low, difference.high, difference.kind)),
         Text(formatting.p_value(difference.p_adjusted)),
         Text(difference.verdict, color),
     ]

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from regbench.config.resolvers import program
-from regbench.runs.claiming import discard, refuse_other_run
+from regbench.runs.claiming import discard, finished_run, lacking_metrics, refuse_other_run
 from regbench.storage.lock import forget_deaths
 from regbench.storage.results import is_finished
 from regbench.storage.schema import CONFIG, read_run_path
@@ -88,7 +88,24 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
             discard(folder / each.name, each.spec)
         elif each.name not in done:
             forget_deaths(folder / each.name)
+    _tell_lacking_metrics(folder, [each for each in runs if each.name in done])
     return Call(folder, runs, without_seeds, resolver, design, sum(each.name in done for each in runs))
+
+
+def _tell_lacking_metrics(folder: Path, finished: Iterable[ResolvedRun]) -> None:
+    """Say in one line which finished runs lack metrics that the call asks for."""
+    lacking: dict[str, list[str]] = {}
+    for each in finished:
+        results = finished_run(folder / each.name) if each.spec.config.get("metrics") else None
+        for name in lacking_metrics(results, each.spec.config) if results is not None else ():
+            lacking.setdefault(name, []).append(each.name)
+    for name, runs in lacking.items():
+        others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        print(
+            f"{folder}: {runs[0]}{others} finished without metrics={name} as it is now; force=true trains them again",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def grid(overrides: Iterable[Override]) -> list[list[str]]:

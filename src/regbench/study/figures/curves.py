@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
-from regbench.storage.schema import KINDS, kind_of
+from regbench.storage.schema import KINDS, Kind
 from regbench.study.figures.rendering import DrawnFigure
+from regbench.study.measured import Quantity
 
 SPLITS = {"probe": "training subset", "val": "validation", "test": "test"}
 _SPLIT_STYLE = {"probe": ("#0072b2", "-", "o"), "val": ("#d55e00", (0, (5, 1.5)), "s"), "test": ("#009e73", ":", "D")}
@@ -23,7 +24,12 @@ _MOST_LINES = 12
 
 
 def convergence_plot(
-    name: str, history: pd.DataFrame, best: Mapping[str, float], column: str, styles: Mapping[str, SettingStyle]
+    name: str,
+    history: pd.DataFrame,
+    best: Mapping[str, float],
+    column: str,
+    styles: Mapping[str, SettingStyle],
+    measured: Kind | None = None,
 ) -> DrawnFigure:
     """One quantity by epoch, one line per setting: the mean over seeds and a band of one standard deviation.
 
@@ -33,22 +39,24 @@ def convergence_plot(
         best: For each label the epoch (0-based) of its chosen checkpoint, marked by a line from the axis to the curve.
         column: Such as ``val/acc``; all columns of its kind (``acc``, ``loss``) share one axis.
         styles: A style for each label, in the order of the legend.
+        measured: What the column is, where it is no metric that every run has.
     """
-    split, kind = column.split("/")
+    split, name_of_kind = column.split("/")
+    kind = measured or KINDS[name_of_kind]
     labels = list(styles)[:_MOST_LINES]
     with figure_style():
         figure, axes = new_figure()
-        curves = {label: _by_epoch(history[history["label"] == label], column) for label in labels}
-        limits = _limits(history[history["label"].isin(labels)], kind)
+        curves = {label: _by_epoch(history[history["label"] == label], column, kind) for label in labels}
+        limits = _limits(history[history["label"].isin(labels)], name_of_kind, kind)
         for label, curve in curves.items():
             if curve.empty:
                 continue
             style = styles[label]
             _line_and_band(axes, curve, shorten(label), style.color, style.dash)
             _mark_best(axes, curve, best.get(label), style.color, style.marker, limits[0])
-        _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {KINDS[kind].words}")
+        _finish(figure, axes, kind, limits, f"{SPLITS[split].capitalize()} {kind.words}")
         left_out = len(styles) - len(labels)
-        caption = f"{SPLITS[split].capitalize()} {KINDS[kind].words} by epoch."
+        caption = f"{SPLITS[split].capitalize()} {kind.words} by epoch."
         return DrawnFigure(name, caption + (f" {left_out} more settings are left out." if left_out else ""), figure)
 
 
@@ -59,35 +67,43 @@ def advantage_plot(
     baseline: str,
     metric: str = "val/acc",
     constant_rate: bool = True,
+    measured: Kind | None = None,
+    judged: str = "test accuracy",
 ) -> DrawnFigure:
     """The mean difference from the baseline by epoch, with its interval, and below it who leads at which budget.
 
     Args:
         name: The file's stem.
-        frame: Rows with ``label``, ``epoch``, ``mean``, ``low``, ``high``, as fractions.
+        frame: Rows with ``label``, ``epoch``, ``mean``, ``low``, ``high``, in the metric's unit: as fractions.
         styles: A style for each label; the baseline's colours the zero line.
         baseline: The baseline's label.
         metric: The compared column of the history.
         constant_rate: Whether the learning rate is the same at every epoch, so that a run's first epochs are those of a
             shorter run.
+        measured: What the metric is, where it is none that every run has.
+        judged: What the verdicts are on.
     """
+    quantity = Quantity(metric, measured) if measured else Quantity.of(metric)
+    scale, kind = quantity.scale, quantity.kind
     with figure_style():
         figure, axes = new_figure(height=3.4)
         labels = [label for label in styles if label in set(frame["label"])][:_MOST_LINES]
         for label in labels:
             curve = frame[frame["label"] == label].sort_values("epoch")
             style, epochs = styles[label], curve["epoch"] + 1
-            axes.fill_between(epochs, 100 * curve["low"], 100 * curve["high"], color=style.color, alpha=0.16, lw=0)
-            axes.plot(epochs, 100 * curve["mean"], color=style.color, ls=style.dash, lw=1.8, label=shorten(label))
+            mean, low, high = (scale * curve[each] for each in ("mean", "low", "high"))
+            axes.fill_between(epochs, low, high, color=style.color, alpha=0.16, lw=0)
+            axes.plot(epochs, mean, color=style.color, ls=style.dash, lw=1.8, label=shorten(label))
             if len(curve) == 1:
-                axes.plot(epochs, 100 * curve["mean"], style.marker, color=style.color)
+                axes.plot(epochs, mean, style.marker, color=style.color)
         axes.axhline(0, color=_color(styles, baseline), lw=1.6, label=f"{shorten(baseline)} (baseline)", zorder=1.5)
-        _clip(axes, 100 * frame["mean"])
+        _clip(axes, scale * frame["mean"])
         axes.set_xlim(float(frame["epoch"].min()) + 0.5, float(frame["epoch"].max()) + 1.5)
-        _leaders(axes, frame, styles, baseline)
-        split, kind = metric.split("/")
-        axes.set_ylabel("lead over the baseline, points")
-        axes.set_title(f"Advantage in {SPLITS[split]} {KINDS[kind].words}")
+        _leaders(axes, frame, styles, baseline, kind.higher_is_better)
+        split = SPLITS[metric.split("/", maxsplit=1)[0]]
+        leads = "lead over" if kind.higher_is_better else "difference from"
+        axes.set_ylabel(f"{leads} the baseline{quantity.unit}")
+        axes.set_title(f"{'Advantage' if kind.higher_is_better else 'Difference'} in {split} {kind.words}")
         _epoch_axis(figure, axes)
         stopping = (
             ", were training to stop there."
@@ -96,51 +112,54 @@ def advantage_plot(
             "shorter would differ."
         )
         caption = (
-            f"Difference from {baseline} in {SPLITS[split]} {KINDS[kind].words} after each epoch, on the same seeds"
+            f"Difference from {baseline} in {split} {kind.words} after each epoch, on the same seeds"
             f"{stopping} The band is a 95 % interval for all settings at that epoch; the verdicts "
-            f"rest on the test accuracy of the chosen checkpoints. {leader_sentence(frame, baseline)}"
+            f"rest on the {judged} of the chosen checkpoints. "
+            f"{leader_sentence(frame, baseline, kind.higher_is_better)}"
         )
         return DrawnFigure(name, caption, figure)
 
 
-def leader_sentence(frame: pd.DataFrame, baseline: str) -> str:
-    """Who has the highest mean at which epochs, as a sentence; long alternations are cut to the start and the end."""
-    spans = _spans(frame, baseline)
+def leader_sentence(frame: pd.DataFrame, baseline: str, higher: bool = True) -> str:
+    """Who has the highest mean at which epochs, as a sentence; long alternations are cut to the start and the end.
+
+    Where a lower value is better, who has the lowest.
+    """
+    spans = _spans(frame, baseline, higher)
+    best = "highest" if higher else "lowest"
     if not spans:
         return ""
     said = [f"{label} from epoch {first}" + (f" to {last}" if last > first else "") for label, first, last in spans]
     if len(said) == 1:
-        return f"{spans[0][0]} has the highest mean at every epoch."
+        return f"{spans[0][0]} has the {best} mean at every epoch."
     if len(said) > 6:
         said = [*said[:3], "then the lead changes often", said[-1]]
-    return f"The highest mean: {', '.join(said)}."
+    return f"The {best} mean: {', '.join(said)}."
 
 
 def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, title: str = "") -> DrawnFigure:
     """Accuracy (``acc``) or loss of one run by epoch: training subset, validation, and test where tracked."""
     with figure_style():
         figure, axes = new_figure()
-        limits = _limits(history, kind)
+        limits = _limits(history, kind, KINDS[kind])
         for split, (color, dash, marker) in _SPLIT_STYLE.items():
             column = f"{split}/{kind}"
             if column not in history or history[column].notna().sum() == 0:
                 continue
-            curve = _by_epoch(history, column)
+            curve = _by_epoch(history, column, KINDS[kind])
             _line_and_band(axes, curve, SPLITS[split], color, dash)
             if len(curve) == 1:
                 axes.plot(curve.index + 1, curve["mean"], marker, color=color)
         if best is not None and np.isfinite(best):
             axes.axvline(best + 1, color=INK, lw=1, ls=(0, (2, 2)), label=f"chosen checkpoint, epoch {best + 1:g}")
-        _finish(figure, axes, kind, limits, shorten(title, 44) or KINDS[kind].words.capitalize())
+        _finish(figure, axes, KINDS[kind], limits, shorten(title, 44) or KINDS[kind].words.capitalize())
         return DrawnFigure(name, f"{KINDS[kind].words.capitalize()} by epoch{' of ' + title if title else ''}.", figure)
 
 
-def _by_epoch(history: pd.DataFrame, column: str) -> pd.DataFrame:
+def _by_epoch(history: pd.DataFrame, column: str, kind: Kind) -> pd.DataFrame:
     """Mean and standard deviation over seeds, by 0-based epoch; fractions in percent."""
     values = history[["epoch", column]].replace([np.inf, -np.inf], np.nan).dropna()
-    measured = kind_of(column)
-    scale = 100.0 if measured is not None and measured.fraction else 1.0
-    grouped = (values[column].astype(float) * scale).groupby(values["epoch"].astype(int))
+    grouped = (values[column].astype(float) * (100.0 if kind.fraction else 1.0)).groupby(values["epoch"].astype(int))
     return pd.DataFrame({"mean": grouped.mean(), "sd": grouped.std().fillna(0.0)})
 
 
@@ -158,15 +177,15 @@ def _mark_best(axes: Axes, curve: pd.DataFrame, best: float | None, color: str, 
     axes.plot([best + 1], [height], marker, color=color, ms=6, mec=PAPER, mew=0.8, zorder=4)
 
 
-def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
+def _limits(history: pd.DataFrame, name: str, kind: Kind) -> tuple[float, float]:
     """The axis of all curves of a kind together, which leaves out the very first, far-off epochs of a long run."""
-    columns = [f"{split}/{kind}" for split in SPLITS if f"{split}/{kind}" in history]
-    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if KINDS[kind].fraction else 1.0)
+    columns = [f"{split}/{name}" for split in SPLITS if f"{split}/{name}" in history]
+    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if kind.fraction else 1.0)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    if KINDS[kind].higher_is_better:
+    if kind.higher_is_better:
         low = max(low, float(np.quantile(values, 0.06)) - 0.15 * (high - low))
     else:
         high = min(high, float(np.quantile(values, 0.94)) + 0.15 * (high - low))
@@ -174,9 +193,10 @@ def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _finish(figure: Figure, axes: Axes, kind: str, limits: tuple[float, float], title: str) -> None:
+def _finish(figure: Figure, axes: Axes, kind: Kind, limits: tuple[float, float], title: str) -> None:
     axes.set_ylim(limits)
-    axes.set_ylabel(f"{KINDS[kind].words}, %" if KINDS[kind].fraction else "cross-entropy")
+    plain = "cross-entropy" if kind == KINDS["loss"] else kind.words
+    axes.set_ylabel(f"{kind.words}, %" if kind.fraction else plain)
     axes.set_title(title)
     _epoch_axis(figure, axes)
 
@@ -198,12 +218,13 @@ def _clip(axes: Axes, means: "pd.Series[float]") -> None:
     axes.set_ylim(max(bottom, low - room), min(top, high + room))
 
 
-def _spans(frame: pd.DataFrame, baseline: str) -> list[tuple[str, int, int]]:
-    """(leader, first epoch, last epoch), 1-based; the baseline leads where no mean is above zero."""
+def _spans(frame: pd.DataFrame, baseline: str, higher: bool) -> list[tuple[str, int, int]]:
+    """(leader, first epoch, last epoch), 1-based; the baseline leads where no mean is better than zero."""
+    sign = 1 if higher else -1
     spans: list[tuple[str, int, int]] = []
     for epoch, rows in frame.dropna(subset=["mean"]).sort_values("epoch").groupby("epoch"):
-        top = rows.sort_values("mean", kind="stable").iloc[-1]
-        leader = str(top["label"]) if float(top["mean"]) > 0 else baseline
+        top = rows.sort_values("mean", kind="stable", key=lambda means: sign * means).iloc[-1]
+        leader = str(top["label"]) if sign * float(top["mean"]) > 0 else baseline
         number = int(str(epoch)) + 1
         if spans and spans[-1][0] == leader:
             spans[-1] = (leader, spans[-1][1], number)
@@ -212,15 +233,16 @@ def _spans(frame: pd.DataFrame, baseline: str) -> list[tuple[str, int, int]]:
     return spans
 
 
-def _leaders(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, SettingStyle], baseline: str) -> None:
-    """A strip along the bottom in the colour of whoever has the highest mean at that epoch."""
+def _leaders(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, SettingStyle], baseline: str, higher: bool) -> None:
+    """A strip along the bottom in the colour of whoever has the best mean at that epoch."""
     bottom, top = axes.get_ylim()
-    for leader, first, last in _spans(frame, baseline):
+    for leader, first, last in _spans(frame, baseline, higher):
         color = _color(styles, leader)
         axes.axvspan(first - 0.5, last + 0.5, ymin=0, ymax=0.045, color=color, lw=0, zorder=3)
     # Room for the strip and its name below all bands.
     axes.set_ylim(bottom - 0.12 * (top - bottom), top)
-    axes.text(0.012, 0.05, "strip: highest mean", transform=axes.transAxes, fontsize=7.5, va="bottom", ha="left")
+    text = f"strip: {'highest' if higher else 'lowest'} mean"
+    axes.text(0.012, 0.05, text, transform=axes.transAxes, fontsize=7.5, va="bottom", ha="left")
 
 
 def _color(styles: Mapping[str, SettingStyle], label: str) -> str:

@@ -21,7 +21,7 @@ def list_left_out(study: Study) -> list[str]:
         lines.append(f"… and {more} more; {where} all")
     if waiting := Counter(str(each["status"]) for each in entries if each not in wrong):
         lines.append(f"left out: {', '.join(f'{number} {status}' for status, number in sorted(waiting.items()))}")
-    return [*lines, *unverified_notice(study)]
+    return [*lines, *unverified_notice(study), *measured_notice(study)]
 
 
 def unfinished_notice(study: Study) -> list[str]:
@@ -47,6 +47,33 @@ def unverified_notice(study: Study) -> list[str]:
         runs = "1 run has" if len(study.unverified) == 1 else f"{len(study.unverified)} runs have"
         without = f"{runs} no predictions.npz, so the recorded test metrics could not be verified"
         notices.append(f"{without}: {_some(study.unverified)}")
+    return notices
+
+
+def measured_notice(study: Study) -> list[str]:
+    """Return a sentence on each metric of the group `metrics` of which a reader must know something.
+
+    It says which runs lack it, that runs mean different things by it, or that nothing confirms it.
+    """
+    notices = []
+    for name, each in study.measured.items():
+        column = f"test/{name}"
+        lacking = study.runs[study.runs[column].isna()] if column in study.runs else study.runs
+        if len(lacking):
+            listed = [f"{label} seed {seed}" for label, seed in zip(lacking["label"], lacking["seed"], strict=True)]
+            notices.append(
+                f"{column}: {len(lacking)} of {len(study.runs)} runs were finished without it and are left out where "
+                f"it is averaged or compared; metrics={name} force=true trains them again: {_some(listed)}"
+            )
+        if len(each.definitions) > 1:
+            notices.append(
+                f"{column}: the runs mean different things by it, so it is left out: {' and '.join(each.definitions)}"
+            )
+        elif not each.verified and not study.tables:
+            notices.append(
+                f"{column} is shown as the runs recorded it: it could not be computed anew from predictions of all of "
+                "them"
+            )
     return notices
 
 
