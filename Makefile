@@ -9,6 +9,8 @@ STUDY ?= four_way
 RUN ?= $(shell ls -td outputs/runs/*/*/seed* 2>/dev/null | head -n 1)
 PUBLISHED ?= $(basename $(notdir $(wildcard configs/experiment/published/*.yaml)))
 ARGS ?=
+# Runs of one setting, at one strength and rate, in one colour, and four curves before all others.
+VIEW := ?runColorGroup=regex%3A(%5B%5E%2F%5D%2B)%2Fseed&pinnedCards=%5B%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22val%2Facc%22%7D%2C%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22probe%2Facc%22%7D%2C%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22val%2Floss%22%7D%2C%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22probe%2Floss%22%7D%5D
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +43,7 @@ report: $(STAMP) ## write a study's tables, figures and page: make report STUDY=
 	$(BIN)/regbench report outputs/sweeps/$(STUDY)
 
 tensorboard: $(STAMP) ## show every run in TensorBoard
+	@echo 'coloured by setting: http://localhost:6006/$(VIEW)'
 	$(BIN)/tensorboard --logdir outputs
 
 evaluate: $(STAMP) ## score a finished run again: make evaluate RUN=outputs/runs/…/seed0 (default: the newest)

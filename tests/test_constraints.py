@@ -44,8 +44,9 @@ def resolved(node: Node) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def arguments() -> dict[str, dict[str, Any]]:
     """By class, arguments that its constructor takes."""
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
-    given = {"optimizer": optimizer, "source": Digits(), "regularizer": Regularizer(), "root": Path()}
+    parameters = [nn.Parameter(torch.zeros(1))]
+    given = {"params": parameters, "optimizer": torch.optim.SGD(parameters), "source": Digits(), "root": Path()}
+    given |= {"regularizer": Regularizer(), "network": nn.Linear(1, 1)}
     found = {}
     for target, node in CLASSES.items():
         taken = inspect.signature(node.cls).parameters

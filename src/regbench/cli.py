@@ -1,17 +1,19 @@
 """The `regbench` command. Heavy imports are inside the commands, so that `--help` answers at once."""
 
-import contextlib
 import json
-import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+from regbench import new
+from regbench.refusals import one_line_errors as _one_line_errors
 
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(new.app, name="new")
+
+_CONFIG_DIR = "a folder of your own with YAML groups, as of regbench train"
 _TRUST = "a package of your own that the run's configuration may name; others than RegBench's are not imported"
 
 
@@ -37,11 +39,13 @@ def tune(context: typer.Context) -> None:
 
         typer.echo(tune_help())
         return
-    from regbench.search.command import tune as run_tune
+    from regbench.sweeps.watching import announced
 
-    with _one_line_errors():
-        status = run_tune(context.args)
-    raise typer.Exit(status)
+    with _one_line_errors(), announced("planning the search"):
+        from regbench.search.command import tune as run_tune  # takes seconds
+
+        code = run_tune(context.args)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -64,8 +68,8 @@ def work(
     with _one_line_errors():
         from regbench.sweeps.work import work_alone
 
-        status = work_alone(study, runs, wait=wait)
-    raise typer.Exit(status)
+        code = work_alone(study, runs, wait=wait)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -83,11 +87,15 @@ def report(
     margin: Annotated[
         float | None,
         typer.Option(
-            help="The smallest difference in test accuracy that matters, in points (1 is 0.01 of the images), for all "
-            "data sets; the one that each data set's configuration states unless given.",
+            help="The smallest difference in the metric that matters, in points where it is a fraction (1 is 0.01 of "
+            "the images), for all data sets. Unless given, accuracies have the one that each data set's configuration "
+            "states, and by other metrics nothing is called equivalent.",
             min=0.0,
         ),
     ] = None,
+    metric: Annotated[
+        str, typer.Option(help="What settings are judged by: test/loss, or test/f1 and the like of metrics=f1.")
+    ] = "test/acc",
 ) -> None:
     """Write the tables, the figures and the page of finished runs; half-finished studies are reported too.
 
@@ -96,20 +104,35 @@ def report(
     interrupted or have not started do not change it.
     """
     from regbench.study import load
-    from regbench.study.report import list_left_out, report_folder, report_on
+    from regbench.study.measured import Quantity
+    from regbench.study.report import print_report, report_folder, report_on
     from regbench.study.results import LEFT_OUT
 
     with _one_line_errors():
         target = out or report_folder(paths)
         study = load(*paths)
-        page, verdicts = report_on(study, paths, target, baseline, None if margin is None else margin / 100)
-    for line in verdicts:
-        typer.echo(line)
-    for line in list_left_out(study):
-        typer.echo(line, err=True)
-    typer.echo(f"Report: {page}")
+        if margin is not None:
+            margin /= Quantity.of(metric, study.kinds).scale
+        page, told = report_on(study, paths, target, baseline, margin, metric)
+    print_report(study, page, told)
     if LEFT_OUT.intersection(study.unfinished["status"]):
         raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    study: Annotated[Path, typer.Argument(help="a study's folder, or any folder of runs", metavar="STUDY")],
+) -> None:
+    """Say how far a study is: what is done, under way, stopped, failed or left, whoever trains it, and what goes on.
+
+    Only its folder is read, so it may be called while others train. The exit status is 1 where runs failed, or are left
+    and nobody works on them.
+    """
+    with _one_line_errors():
+        from regbench.search.status import print_status
+
+        code = print_status(study)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -121,6 +144,7 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="score this plain state dict; model=… and dataset=… as overrides")
     ] = None,
+    config_dir: Annotated[Path | None, typer.Option(help=f"{_CONFIG_DIR}; with --weights", metavar="FOLDER")] = None,
     trust: Annotated[list[str] | None, typer.Option(help=_TRUST, metavar="PACKAGE")] = None,
 ) -> None:
     """Score a finished run's chosen checkpoint, or a plain state dict, again.
@@ -131,7 +155,7 @@ def evaluate(
     from regbench.config import compose
     from regbench.runs.evaluation import differences, predict_splits, score_splits
     from regbench.runs.loading import load_run
-    from regbench.runs.parts import build
+    from regbench.runs.parts import build, build_measures
     from regbench.training.weights import load_weights
 
     given, recorded = arguments or [], None
@@ -140,16 +164,20 @@ def evaluate(
             run, *rest = given or [""]
             if not run or rest:
                 raise ValueError(f"regbench evaluate: expected one run folder, or --weights FILE, received {given}")
+            if config_dir is not None:
+                raise ValueError("--config-dir: expected with --weights alone: a run's folder has its configuration")
             trained = load_run(Path(run), trust or ())
             net, data, recorded = trained.net, trained.data, trained.results.metrics
+            measures = build_measures(trained.config.get("metrics"), len(data.classes))
         else:
-            built = build({**compose(given), "compile": False})
-            net, data = built.classifier.net, built.data
+            built = build({**compose(given, config_dir), "compile": False})
+            net, data, measures = built.classifier.net, built.data, built.classifier.measures
             load_weights(net, weights)
         predictions = predict_splits(net, data)
-    metrics = score_splits(predictions)
+        metrics = score_splits(predictions, measures)
+    width = max(10, *map(len, metrics)) + 1
     for name, value in metrics.items():
-        print(f"{name:<11}" + ("–" if value is None else f"{value:.6f}"))
+        print(f"{name:<{width}}" + ("–" if value is None else f"{value:.6f}"))
     if recorded is None:
         return
     images = {split: len(labels) for split, (_, labels) in predictions.items()}
@@ -164,6 +192,7 @@ def evaluate(
 @app.command()
 def summary(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE ...]", help="as for train.py")] = None,
+    config_dir: Annotated[Path | None, typer.Option(help=_CONFIG_DIR, metavar="FOLDER")] = None,
 ) -> None:
     """Print a composition's network: per layer its type, output shape and parameters, with their arithmetic."""
     from regbench.config import compose
@@ -172,51 +201,10 @@ def summary(
     from regbench.runs.summary import summarize
 
     with _one_line_errors():
-        config = compose(overrides or [])
+        config = compose(overrides or [], config_dir)
         built = build({**config, "compile": False})
         layers = summarize(built.classifier.net, built.data.image_size, built.data.channels)
     print_summary(layers)
-
-
-@app.command()
-def new_dataset(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="images by class, with or without train/ and test/ above the classes; IDX files; or an .npz file",
-            metavar="PATH",
-        ),
-    ],
-    name: Annotated[str | None, typer.Option(help="the set's name; the path's own unless given")] = None,
-    test_share: Annotated[float, typer.Option(help="share of the images for a test set, where there is none")] = 0.2,
-    side: Annotated[
-        int | None, typer.Option(help="fit images to squares of this side in pixels, the rest black", min=4, max=1024)
-    ] = None,
-    grey: Annotated[bool, typer.Option("--grey", help="turn colour into grey levels")] = False,
-    root: Annotated[Path, typer.Option(help="where data are kept", metavar="FOLDER")] = Path("data"),
-    configs: Annotated[
-        Path | None, typer.Option(help="the folder of configurations; the checkout's unless given", metavar="FOLDER")
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="replace files of this name that are there")] = False,
-) -> None:
-    """Make images of your own a data set: writes them to one file, and the YAML that describes them.
-
-    The YAML has the class names, the sizes, mean and deviation of the training images, and a hash of all images, by
-    which changed images are never taken for those of finished runs.
-    """
-    from regbench.config.composing import CONFIGS
-    from regbench.data.describing import write_dataset
-
-    checkout = Path(__file__).parent not in CONFIGS.parents
-    target = configs or (CONFIGS if checkout else Path("configs"))
-    with _one_line_errors():
-        new = write_dataset(
-            path, name, root, target, test_share=test_share, side=side, grey=grey, replace=replace
-        )  # fmt: skip
-    for line in (*new.lines, new.images, new.description):
-        typer.echo(line)
-    added = "" if target == CONFIGS else f" --config-dir {shlex.quote(str(target))}"
-    typer.echo(f"Next: regbench train{added} dataset={new.description.stem}")
 
 
 @app.command()
@@ -281,13 +269,3 @@ def export(
         files = write_exports(load_run(run, trust or ()), out or run / "export", names)
     for file in files:
         typer.echo(file)
-
-
-@contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """End with one line and status 1 where the input was wrong."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(1) from error

@@ -1,5 +1,6 @@
 """Terminal output: the results of a run, the progress of a sweep, the layers of a network. Imports no torch."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from regbench.storage.schema import ERROR, RESULTS
 
 if TYPE_CHECKING:
     from regbench.runs.summary import Layer
+
+_FINISHED = re.compile(r"\d+ done, \d+ failed, \d+ left \| [^;]*: (val|test) [\d.]+%, [^;]*")
 
 
 def print_results(folder: Path, results: RunResults) -> None:
@@ -39,8 +42,14 @@ def print_results(folder: Path, results: RunResults) -> None:
     print(folder)
 
 
-def finished_line(results: RunResults, counts: Mapping[str, int]) -> str:
-    """Return one line about a finished run of a sweep and how far the sweep is."""
+def finished_line(name: str, results: RunResults, counts: Mapping[str, int]) -> str:
+    """Return one line about a finished run of a sweep and how far the sweep is.
+
+    Args:
+        name: Of the run, with the strengths of its techniques.
+        results: Its results.
+        counts: Runs by `done`, `failed` and `left`.
+    """
     metrics = results.metrics
     split = "val" if metrics["val/acc"] is not None else "test"
     state = f"{results.seconds.total:.0f} s"
@@ -48,15 +57,24 @@ def finished_line(results: RunResults, counts: Mapping[str, int]) -> str:
         versions = other_versions(results)
         state = "finished before" + (f" ({versions})" if versions else "")
     inert = f"; {' and '.join(results.inert)} did nothing" if results.inert else ""
-    return (
-        f"{_counts(counts)} | {results.setting}-{results.config_hash} seed {results.seed}: "
-        f"{split} {_percent(metrics[f'{split}/acc'])}, {state}{inert}"
-    )
+    return f"{_counts(counts)} | {name}: {split} {_percent(metrics[f'{split}/acc'])}, {state}{inert}"
 
 
-def failed_line(folder: Path, message: str, counts: Mapping[str, int]) -> str:
-    """Return one line about a failed run of a sweep."""
-    return f"{_counts(counts)} | {folder.parent.name}/{folder.name} failed: {message} (see {folder / ERROR})"
+def says_finished(line: str) -> bool:
+    """Tell whether a line says that a run is finished and nothing else: a table that counts the runs has that, too."""
+    return _FINISHED.fullmatch(line) is not None
+
+
+def failed_line(name: str, folder: Path, message: str, counts: Mapping[str, int]) -> str:
+    """Return one line about a failed run of a sweep.
+
+    Args:
+        name: As in `finished_line`.
+        folder: The run's.
+        message: Why it failed.
+        counts: As in `finished_line`.
+    """
+    return f"{_counts(counts)} | {name} failed: {message} (see {folder / ERROR})"
 
 
 def print_sweep(folder: Path, counts: Mapping[str, int], command: str | None = None) -> None:

@@ -157,7 +157,7 @@ def test_a_set_in_colour_is_trained_on_scored_predicted_and_exported(
     model: str, command: Command, tmp_path: Path
 ) -> None:
     write_folder(tmp_path / "photos")
-    described = command("regbench", "new-dataset", "photos", "--configs", "mine")
+    described = command("regbench", "new", "dataset", "photos", "--configs", "mine")
     assert described.status == 0, described.err
     assert "photos: 48 training and 12 test images, 32 × 32, colour, 3 classes" in described.out
     call = ["regbench", *described.out.rpartition("Next: regbench ")[2].split()]
@@ -189,11 +189,11 @@ def test_other_images_than_the_yaml_describes_are_refused_and_another_descriptio
 ) -> None:
     write_folder(tmp_path / "photos")
     train = ["regbench", "train", "--config-dir", "mine", "dataset=photos", "model=mlp_small", *QUICK]
-    assert command("regbench", "new-dataset", "photos", "--configs", "mine").status == 0
+    assert command("regbench", "new", "dataset", "photos", "--configs", "mine").status == 0
     assert command(*train).status == 0
     shutil.copy(tmp_path / "data/photos.npz", tmp_path / "kept.npz")
     (tmp_path / "photos/cat/0.png").unlink()
-    assert command("regbench", "new-dataset", "photos", "--configs", "mine", "--replace").status == 0
+    assert command("regbench", "new", "dataset", "photos", "--configs", "mine", "--replace").status == 0
     assert "not trained again" not in command(*train).out
     runs = sorted(path.parent for path in tmp_path.glob("outputs/runs/*/*/*/results.json"))
     assert len(runs) == 2
@@ -257,7 +257,7 @@ def test_what_is_no_set_of_images_is_told_in_one_line(
     name: str, write: Callable[[Path], Any], message: str, tmp_path: Path, command: Command
 ) -> None:
     write(tmp_path / name)
-    ended = command("regbench", "new-dataset", name)
+    ended = command("regbench", "new", "dataset", name)
     assert ended.status == 1
     assert ended.err.count("\n") == 1
     assert name in ended.err
@@ -297,7 +297,7 @@ def test_a_damaged_idx_file_is_refused_by_name(content: bytes, message: str, tmp
 )
 def test_options_that_make_no_sense_are_refused(options: list[str], message: str, command: Command) -> None:
     write_folder(Path("photos"))
-    ended = command("regbench", "new-dataset", "photos", *options)
+    ended = command("regbench", "new", "dataset", "photos", *options)
     assert ended.status == 1
     assert message in ended.err
 
@@ -314,7 +314,7 @@ def test_an_npz_file_of_ones_own_names_serves_without_a_copy(tmp_path: Path) -> 
     names: Any = {"train_images": "a", "train_labels": "b", "test_images": "c", "test_labels": "d"}
     assert len(Npz("a.npz", names).read(tmp_path).test_labels) == 15  # type: ignore[arg-type]  # validated
     with pytest.raises(
-        ValueError, match=r"expected train_images, .* found no train_images and no .*regbench new-dataset"
+        ValueError, match=r"expected train_images, .* found no train_images and no .*regbench new dataset"
     ):
         Npz("a.npz").read(tmp_path)  # type: ignore[arg-type]  # validated
     with pytest.raises(ValueError, match="expected an array 'e', received a, b, c, d"):
@@ -332,7 +332,7 @@ def test_the_yaml_goes_to_the_checkout_or_beside_an_installed_package(
     place = Path(regbench.__file__).parent / "configs" if installed else tmp_path / "checkout/configs"
     monkeypatch.setattr("regbench.config.composing.CONFIGS", place)
     write_folder(tmp_path / "photos")
-    ended = command("regbench", "new-dataset", "photos")
+    ended = command("regbench", "new", "dataset", "photos")
     assert ended.status == 0, ended.err
     assert (Path("configs") if installed else place).joinpath("dataset/photos.yaml").is_file()
     following = "--config-dir configs dataset=photos" if installed else "dataset=photos"

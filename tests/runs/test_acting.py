@@ -44,7 +44,7 @@ def test_a_technique_that_does_nothing_is_named(
     print_results(tmp_path, results)
     told = "nothing did nothing: layers, decays and gradients are those of the same run without it"
     assert told in capsys.readouterr().out
-    assert finished_line(results, COUNTS).endswith("; nothing did nothing")
+    assert finished_line("none seed 0", results, COUNTS).endswith("; nothing did nothing")
 
 
 def test_a_strength_of_zero_does_nothing(composed: Composed, tmp_path: Path) -> None:

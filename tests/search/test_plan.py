@@ -97,7 +97,7 @@ BAD = [
     (["sampler=grid"], r"sampler: expected 'tpe' or 'quasi_random'; received 'grid'"),
     (["pruning=yes"], r"pruning: expected 'none', 'hyperband' or 'halving'; received .*"),
     (["space.optimizer.lr.low=1"], r"space\.optimizer\.lr: expected low below high, received low 1 and high 0\.01"),
-    (["+space.optimizer.rate={low: 0, high: 1}"], r"space\.optimizer\.rate: no such key; expected one of name, lr.*"),
+    (["+space.optimizer.rate={low: 0, high: 1}"], r"space\.optimizer\.rate: no such key; expected one of lr, .*"),
     (
         ["+space.optimizer.eps={low: 0, high: 1, log: true}"],
         r"space\.optimizer\.eps: expected low above 0.*log is true",

@@ -50,10 +50,15 @@ def test_settings_are_one_family_whatever_rate_each_has_chosen(study: Study, tun
     assert study.tuning == tuned[1]
 
 
-def test_a_table_that_a_report_wrote_keeps_the_family(study: Study, tmp_path: Path, unrendered: None) -> None:
+def test_a_table_that_a_report_wrote_keeps_the_family_and_its_intervals(
+    study: Study, tmp_path: Path, unrendered: None
+) -> None:
     write_report(study, tmp_path)
     (family,) = comparisons(load(tmp_path))
     assert family.labels == ("none", "dropout")
+    (found,), (expected,) = compare(family), compare(*comparisons(study))
+    assert (found.low, found.high, found.verdict) == (expected.low, expected.high, expected.verdict)
+    assert "with the search's own uncertainty" in found.sentence
 
 
 def test_runs_of_one_rate_each_that_no_search_chose_stay_apart(tuned: tuple[Path, Tuning]) -> None:

@@ -53,10 +53,10 @@ def test_runs_of_two_codes_are_two_rows_and_no_verdict_pools_them(study: Path, t
     (family,) = comparisons(loaded)
     assert family.baseline == "none"
     assert len(family.labels) == 3
-    page, lines = write_report(loaded, tmp_path / "report")
+    page, report = write_report(loaded, tmp_path / "report")
     codes = "mine.Own aaaaaaaaaaaa (4 runs), mine.Own bbbbbbbbbbbb (2 runs)"
     told = f"dropout: runs of different code are not averaged: {codes}."
-    assert lines[0] == told
+    assert report.notes[0] == told
     assert told in page.read_text()
     again = load(tmp_path / "report" / "results.csv")
     assert again.runs["label"].value_counts().to_dict() == counts
@@ -101,8 +101,10 @@ def test_a_model_of_two_codes_makes_two_families_that_are_not_compared(study: Pa
     assert [each.baseline for each in families] == ["none", "none"]
     assert ["mine.Net aaaaaaaaaaaa" in families[0].title, "mine.Net bbbbbbbbbbbb" in families[1].title] == [True, True]
     assert [sorted(set(each.history["seed"])) for each in families] == [[0, 1, 2], [3, 4, 5]]
-    _, lines = write_report(loaded, tmp_path / "report")
-    assert lines[0].startswith("Runs of different code are not compared: mine.Net aaaaaaaaaaaa (6 runs), mine.Net bbb")
+    _, report = write_report(loaded, tmp_path / "report")
+    assert report.notes[0].startswith(
+        "Runs of different code are not compared: mine.Net aaaaaaaaaaaa (6 runs), mine.Net bbb"
+    )
 
 
 def test_runs_of_a_lone_setting_are_not_compared_by_their_code(tmp_path: Path) -> None:

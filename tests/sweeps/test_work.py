@@ -58,7 +58,7 @@ def test_a_worker_trains_all_planned_runs_without_composing_them(
     ended = work(STUDY)
     assert ended.status == 0, ended.err
     assert pretender.trained == ["none 0", "none 1", "dropout 0", "dropout 1"]
-    assert "4 done, 0 failed, 0 left | dropout-" in ended.out
+    assert "4 done, 0 failed, 0 left | dropout p=0.5 seed 1: val " in ended.out
     assert work(STUDY).status == 0
     assert len(pretender.trained) == 4
 
@@ -110,7 +110,7 @@ def test_a_failed_run_harms_no_other_and_is_tried_again_by_the_sweeps_next_call_
     pretender = pretend(monkeypatch, failing)
     ended = work(STUDY)
     assert ended.status == 1
-    assert re.search(r"seed0 failed: .*no luck", ended.err)
+    assert re.search(r"seed 0 failed: .*no luck", ended.err)
     assert work(STUDY).status == 1
     assert pretender.trained == ["none 0", "none 1"]
     plan("seed=0,1")
@@ -152,10 +152,10 @@ def test_a_plan_of_other_code_is_not_trained_until_the_sweep_is_called_again(
     path.write_text(text.replace("code: {}", "code:\n  mine.Own: 123456789abc"))
     ended = work(STUDY)
     assert ended.status == 1
-    told = r"seed0 failed: planned with other code \(mine\.Own 123456789abc, now not recorded\); call the sweep again"
+    told = r"seed 0 failed: planned with other code \(mine\.Own 123456789abc, now not recorded\); call the sweep again"
     assert re.search(told, ended.err)
     path.write_text(text.replace("lr: 0.001", "lr: 0.5"))
-    assert "seed0 failed: its plan was changed: its hash is " in work(STUDY).err
+    assert "seed 0 failed: its plan was changed: its hash is " in work(STUDY).err
     assert pretender.trained == []
     path.write_text(text)
     assert work(STUDY).status == 0

@@ -23,6 +23,12 @@ Composed = Callable[..., dict[str, Any]]
 ALONE = {"gradient_clipping", "sam"}
 TECHNIQUES = sorted({path.stem for path in (CONFIGS / "regularizer").glob("*.yaml")} - ALONE)
 SMALL = ("model=mlp_small", "dataset.train_size=400")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+# A technique knows of no optimizer, but for weight decay, which each of them applies in its own way.
+CASES = [
+    *zip(TECHNIQUES, itertools.cycle(OPTIMIZERS), strict=False),
+    *(("weight_decay", each) for each in OPTIMIZERS),
+]
 
 
 class Prepared:
@@ -115,14 +121,13 @@ def check(configs: Sequence[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(together, alone, rtol=max(1e-4, 2 * own_error), atol=0)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize(("technique", "optimizer"), sorted(set(CASES)))
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
-def test_each_technique_and_optimizer_has_the_losses_of_five_runs_alone(
+def test_each_technique_and_optimizer_has_the_losses_of_three_runs_alone(
     technique: str, optimizer: str, composed: Composed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = (f"regularizer={technique}", f"optimizer={optimizer}")
-    check([composed(*SMALL, *chosen, f"seed={seed}") for seed in range(5)], monkeypatch)
+    config = composed(*SMALL, f"regularizer={technique}", f"optimizer={optimizer}")
+    check([{**config, "seed": seed} for seed in range(3)], monkeypatch)
 
 
 @pytest.mark.parametrize("regularizer", ["[batchnorm,dropout]", "[augmentation,cutout,mixup]", "[layernorm,l1]"])
@@ -130,10 +135,10 @@ def test_maps_have_the_losses_of_runs_alone(
     regularizer: str, composed: Composed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = ("model=lenet5", "dataset.train_size=200", "dataset.batch_size=20", f"regularizer={regularizer}")
-    check([composed(*chosen, f"seed={seed}") for seed in range(3)], monkeypatch)
+    check([{**composed(*chosen), "seed": seed} for seed in range(3)], monkeypatch)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_members_may_differ_in_rate_schedule_decay_and_dropouts_p(
     optimizer: str, composed: Composed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

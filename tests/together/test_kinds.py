@@ -181,6 +181,7 @@ def test_a_penalty_without_a_gradient_is_found_beside_layers_that_draw(composed:
         ({"_target_": "torch.optim.Adam", "amsgrad": True}, "Adam with amsgrad"),
         ({"_target_": "torch.optim.SGD", "lr": 0.1, "dampening": 0.5}, "SGD with dampening"),
         ({"_target_": "torch.optim.SGD", "lr": 0.1, "maximize": True}, "SGD with maximize"),
+        ({"_target_": "regbench.training.muon.MuonWithAdamW"}, "MuonWithAdamW"),
     ],
 )
 def test_optimizers_whose_steps_are_not_known_for_many_networks_are_named(

@@ -1,5 +1,9 @@
 """What TensorBoard shows, read back from the event files and by TensorBoard's own HParams backend."""
 
+import json
+import re
+from urllib.parse import parse_qs
+
 import pytest
 from tensorboard.backend.event_processing import plugin_event_multiplexer
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -9,6 +13,9 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from regbench.config import compose
 from regbench.runs.run import run
+from regbench.storage.schema import run_path
+from regbench.training.tensorboard import CHOSEN
+from tests.commands import ROOT
 
 SETTINGS = ("none", "dropout", "weight_decay", "[batchnorm,dropout]")
 
@@ -35,6 +42,31 @@ def test_every_run_shows_its_scalars_by_epoch(multiplexer: plugin_event_multiple
             assert [event.step for event in scalars.Tensors(tag)] == [1, 2]
 
 
+def test_the_address_that_make_prints_groups_the_seeds_of_each_setting_and_pins_curves(
+    multiplexer: plugin_event_multiplexer.EventMultiplexer,
+) -> None:
+    (address,) = re.findall(r"^VIEW := \?(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    view = {key: value for key, (value,) in parse_qs(address).items()}
+    group = re.compile(view["runColorGroup"].removeprefix("regex:"))
+    runs = [
+        run_path("digits", "mlp", *each) for each in (("none", "0a1b2c", 0), ("none", "0a1b2c", 7), ("l1", "3d4e5f", 0))
+    ]
+    found = [group.search(f"sweeps/mine/{run}/tensorboard") for run in runs]
+    assert [each and each.groups() for each in found] == [("none-0a1b2c",), ("none-0a1b2c",), ("l1-3d4e5f",)]
+    tags = [each["tag"] for each in json.loads(view["pinnedCards"])]
+    run = next(name for name in multiplexer.Runs() if name.endswith("tensorboard") and "none" in name)
+    assert set(tags) <= set(multiplexer.GetAccumulator(run).Tags()["tensors"])
+
+
+def test_charts_of_one_point_come_after_all_curves(multiplexer: plugin_event_multiplexer.EventMultiplexer) -> None:
+    run = next(name for name in multiplexer.Runs() if name.endswith("tensorboard"))
+    scalars = multiplexer.GetAccumulator(run)
+    points = [len(scalars.Tensors(tag)) for tag in sorted(scalars.Tags()["tensors"]) if not tag.startswith("_hparams_")]
+    curves = points.count(2)
+    assert points == [2] * curves + [1] * (len(points) - curves)
+    assert 6 <= curves < len(points)
+
+
 def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
     multiplexer: plugin_event_multiplexer.EventMultiplexer,
 ) -> None:
@@ -44,8 +76,10 @@ def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
     metadata = context.hparams_metadata(request, "")
     known = context.hparams_from_data_provider(request, "", limit=100)
     experiment = context.experiment_from_metadata(request, "", True, metadata, known)
+    assert [info.display_name for info in experiment.hparam_infos][:3] == ["setting", "strengths", "learning_rate"]
     metrics = [info.name for info in experiment.metric_infos]
-    assert {metric.tag for metric in metrics} >= {"chosen/test/acc", "chosen/val/acc", "chosen/gap", "chosen/epoch"}
+    assert [info.display_name for info in experiment.metric_infos][:3] == ["val/acc", "test/acc", "gap"]
+    assert f"{CHOSEN}/epoch" in {metric.tag for metric in metrics}
     asked = api_pb2.ListSessionGroupsRequest(
         start_index=0,
         slice_size=100,
@@ -58,6 +92,6 @@ def test_the_hparams_tab_has_every_run_with_the_same_columns_and_its_metrics(
     for group in groups:
         settings.add(group.hparams["setting"].string_value)
         values = {value.name.tag: value.value for value in group.metric_values}
-        assert 0 < values["chosen/test/acc"] <= 1
-        assert set(group.hparams) >= {"dataset", "model", "setting", "strengths", "seed", "learning_rate", "batch_size"}
+        assert 0 < values[f"{CHOSEN}/test/acc"] <= 1
+        assert set(group.hparams) >= {"dataset", "model", "setting", "strengths", "seed", "trained_at", "batch_size"}
     assert settings == {"none", "dropout", "weight_decay", "batchnorm+dropout"}

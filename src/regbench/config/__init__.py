@@ -17,12 +17,14 @@ def compose(overrides: Iterable[str] = (), config_dir: str | PathLike[str] | Non
         config_dir: A folder of your own with YAML groups, as `--config-dir` on the command line.
 
     Raises:
-        ValueError: The overrides do not compose, in one line.
+        ValueError: The overrides do not compose, or there is no such folder; in one line.
     """
     from regbench.config.composing import compose_raw, to_plain
     from regbench.config.errors import describe_error
 
     overrides = list(overrides)
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ValueError(f"--config-dir {config_dir}: no such folder")
     own = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).absolute()}']"]
     try:
         return to_plain(compose_raw([*overrides, *own]))

@@ -1,16 +1,21 @@
 """What composes and yet makes no comparable run: checked before a folder is made. Imports no torch."""
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from regbench.config.metrics import check_metrics, check_monitor
 from regbench.config.trainer_options import check_trainer
 
 SEEDS = 2**63  # reports keep seeds as integers of 64 bits
 MAX_THREADS = 1_024
 
+_SWITCHES = ("compile", "force", "histograms", "track_test")
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _NO_TECHNIQUE = re.compile(r"[/\\+\x00-\x1f\x7f]")  # + joins the names of several
+# Packages that Lightning's loggers need, by the extra of RegBench's that installs them.
+_LOGGERS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 _LONGEST_NAME = 255  # bytes, of a folder's name on the usual file systems
 
 
@@ -25,6 +30,10 @@ def check_values(config: Mapping[str, Any]) -> None:
     """
     _check_seed(config.get("seed"), "seed")
     _check_study(config.get("study"))
+    for key in _SWITCHES:
+        if type(switch := config.get(key, False)) is not bool:
+            # Constructors would take 1 for true, and the run would have another hash than the same one with true.
+            raise ValueError(f"{key}: expected true or false; received {switch!r}")
     if type(threads := config.get("threads")) is int and threads > MAX_THREADS:
         raise ValueError(f"threads: expected at most {MAX_THREADS:,}; received {threads}")
     if isinstance(dataset := config.get("dataset"), Mapping) and "split_seed" in dataset:
@@ -37,6 +46,12 @@ def check_values(config: Mapping[str, Any]) -> None:
         for name, node in callbacks.items():
             if isinstance(node, Mapping) and "patience" in node:
                 _check_patience(node["patience"], f"callbacks.{name}.patience")
+    check_metrics(metrics := config.get("metrics") or {})
+    if "monitor" in config:
+        check_monitor(config["monitor"], metrics)
+    if isinstance(loggers := config.get("logger"), Mapping):
+        for name, node in loggers.items():
+            _check_logger(node, f"logger.{name}")
     if isinstance(trainer := config.get("trainer"), Mapping):
         check_trainer(trainer)
         _check_epochs(trainer.get("max_epochs"))
@@ -85,6 +100,13 @@ def _check_techniques(regularizer: Mapping[Any, Any]) -> None:
                 "regularizer: expected techniques with names of their own, without slashes and +, and not none, which "
                 f"stands for no technique; received {name!r}"
             )
+
+
+def _check_logger(node: Any, key: str) -> None:
+    target = str(node.get("_target_")).rpartition(".")[2] if isinstance(node, Mapping) else ""
+    package = _LOGGERS.get(target)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise ValueError(f"{key}: {target} needs {package}, which is not installed: pip install 'regbench[{package}]'")
 
 
 def _check_study(study: Any) -> None:

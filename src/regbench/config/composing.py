@@ -15,7 +15,7 @@ from regbench.config.identity import with_names
 _PACKAGED = Path(__file__).parents[1] / "configs"  # in an installed wheel; a checkout has them at its top
 CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
 SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment", "seeds")
-LIST_GROUPS = ("regularizer", "callbacks")
+LIST_GROUPS = ("regularizer", "callbacks", "metrics", "logger")
 
 
 def compose_raw(overrides: Iterable[str] = (), name: str = "train") -> DictConfig:
@@ -58,7 +58,7 @@ def check_choices(overrides: Iterable[str]) -> None:
         if override.key_or_group in SINGLE_GROUPS and isinstance(value, list):
             raise ValueError(
                 f"{override.input_line}: expected one option of {override.key_or_group}, received a list; "
-                f"only {' and '.join(LIST_GROUPS)} take several"
+                f"only {', '.join(LIST_GROUPS[:-1])} and {LIST_GROUPS[-1]} take several"
             )
         if override.key_or_group in LIST_GROUPS and isinstance(value, list) and len(set(map(str, value))) < len(value):
             raise ValueError(

@@ -26,6 +26,7 @@ from regbench.config.source_code import (
     statements_of,
 )
 from regbench.storage.code import CORE, targets
+from regbench.storage.identity import without_measured
 from regbench.storage.moved import current_target, stable_target
 
 KNOWN_CODE = Path(__file__).with_name("known_code.json")
@@ -40,7 +41,12 @@ ENGINE = (
 # Whose public classes and functions a configuration, or somebody's own class, may use.
 LISTED_MODULES = (
     *("regbench.models", "regbench.seeding", "regbench.validation"),
-    *("regbench.training.schedules", "regbench.training.averaging"),
+    *(
+        "regbench.training.schedules",
+        "regbench.training.averaging",
+        "regbench.training.metrics",
+        "regbench.training.muon",
+    ),
     *("regbench.data", "regbench.regularizers"),
 )
 
@@ -65,11 +71,13 @@ class Code:
 def counted_code(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the code that is part of a run's identity: all that is neither RegBench's known code nor a core package's.
 
+    Metrics that are measured alone decide no number of training, so their code does not count.
+
     Returns:
         By class: a fingerprint, with the versions of packages that the class uses; `package==version` of an installed
         class; or the revision of a class of RegBench whose numbers have changed.
     """
-    return dict(_counted(tuple(targets(config))))
+    return dict(_counted(tuple(targets(without_measured(config)))))
 
 
 def recorded_code(config: Mapping[str, Any]) -> dict[str, str]:

@@ -37,9 +37,17 @@ def construct(node: Any, slot: type[T], key: str, **given: Any) -> T:
         raise ValueError(f"{key}: {_one_line(error)}") from error
 
 
-def construct_partial(node: Any, slot: type[T], key: str, given: tuple[str, ...]) -> Callable[..., T]:
-    """Like `construct`, but leave the arguments named in `given` for the program to fill in later."""
-    target, arguments = _prepare(node, slot, key, dict.fromkeys(given))
+def construct_partial(node: Any, slot: type[T], key: str, given: tuple[str, ...], **offered: Any) -> Callable[..., T]:
+    """Like `construct`, but leave the arguments named in `given` for the program to fill in later.
+
+    Args:
+        node: As in `construct`.
+        slot: Likewise.
+        key: Likewise.
+        given: Names of the arguments that the program supplies later.
+        offered: Arguments that the program supplies to a constructor that has them by name.
+    """
+    target, arguments = _prepare(node, slot, key, dict.fromkeys(given), offered)
 
     def build(**late: Any) -> T:
         try:
@@ -48,6 +56,21 @@ def construct_partial(node: Any, slot: type[T], key: str, given: tuple[str, ...]
             raise ValueError(f"{key}: {_one_line(error)}") from error
 
     return build
+
+
+def find_class(node: Any, slot: type[T], key: str) -> type[T]:
+    """Return the class that a node names.
+
+    Raises:
+        ValueError: It names none, or one that is no subclass of `slot`.
+    """
+    if not isinstance(node, Mapping):
+        raise ValueError(f"{key}: expected keys and values with a _target_, received {node!r}")
+    if not isinstance(node.get("_target_"), str):
+        raise ValueError(
+            f"{key}._target_: expected the full name of a {slot.__name__} class, received {node.get('_target_')!r}"
+        )
+    return _resolve(node["_target_"], slot, key)
 
 
 def check_call(
@@ -77,25 +100,23 @@ def check_call(
     return {name: check_value(value, hints.get(name, Any), _join(key, name)) for name, value in arguments.items()}
 
 
-def _prepare(node: Any, slot: type, key: str, given: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-    if not isinstance(node, Mapping):
-        raise ValueError(f"{key}: expected keys and values with a _target_, received {node!r}")
-    if not isinstance(node.get("_target_"), str):
-        raise ValueError(
-            f"{key}._target_: expected the full name of a {slot.__name__} class, received {node.get('_target_')!r}"
-        )
-    target = _resolve(node["_target_"], slot, key)
-    label = set() if "name" in inspect.signature(target).parameters else {"name"}
+def _prepare(
+    node: Any, slot: type, key: str, given: Mapping[str, Any], offered: Mapping[str, Any] | None = None
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    target: Any = find_class(node, slot, key)
+    named = inspect.signature(target).parameters
+    label = set() if "name" in named else {"name"}
+    taken = {name: value for name, value in (offered or {}).items() if name in named}
     arguments = {name: value for name, value in node.items() if name not in {"_target_", "_partial_"} | label}
     hints = annotations(target)
     for name, value in arguments.items():
         expected = hints.get(name)
         if isinstance(value, Mapping) and "_target_" in value and isinstance(expected, type):
             arguments[name] = construct(value, expected, _join(key, name))
-    return target, check_call(target, arguments, key, given)
+    return target, check_call(target, arguments, key, {**given, **taken}) | taken
 
 
-def _resolve(name: str, slot: type, key: str) -> Any:
+def _resolve(name: str, slot: type[T], key: str) -> type[T]:
     """Import the class `name`, refusing what is not a subclass of `slot`.
 
     What cannot be one is not even imported: some modules act when they are, every `__main__` and a few of Python's own.

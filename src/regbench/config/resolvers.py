@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regbench.config.budget import averaging_decay, training_batches, training_steps
 from regbench.config.identity import run_name, with_names
+from regbench.config.metrics import higher_is_better
 
 COMPILE_FROM_STEPS = 2_000
 # Nearly all of their step on a CPU is convolutions, in which compiling saves nothing: ResNet-20 took 0.41 s a step on
@@ -62,9 +63,9 @@ def _counted(count: Callable[[Mapping[str, Any]], int], root: DictConfig) -> int
         return 1  # The constructors will name what is missing or no number.
 
 
-def _direction(metric: str) -> str:
+def _direction(metric: str, *, _root_: DictConfig) -> str:
     """Return whether a metric is better when it is larger (`max`) or smaller (`min`)."""
-    return "max" if str(metric).endswith("/acc") else "min"
+    return "max" if higher_is_better(metric, OmegaConf.select(_root_, "metrics")) else "min"
 
 
 def _run_folder(*, _root_: DictConfig) -> str:

@@ -37,7 +37,7 @@ ALLOWED: dict[str, Any] = {
 ONE_DEVICE = {"devices": _DEVICES, "num_nodes": _DEVICES, "strategy": _DEVICES}
 
 REFUSED = {
-    "logger": "every run writes history.csv and TensorBoard files",
+    "logger": "loggers are a group: use logger=… or +logger.NAME._target_=…",
     "callbacks": "callbacks are a group: use callbacks=… or +callbacks.NAME._target_=…",
     "plugins": "the program gives its own, for checkpoints that survive and against a cluster's variables",
     "default_root_dir": "everything of a run lies in its folder; use hydra.run.dir",

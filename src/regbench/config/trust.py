@@ -13,6 +13,7 @@ _MODULES = frozenset(
         "torch.optim.lr_scheduler",
         "pytorch_lightning",
         "pytorch_lightning.callbacks",
+        "torchmetrics.classification",
     }
 )
 _OWN = ("regbench.data", "regbench.models", "regbench.regularizers", "regbench.training")
@@ -22,7 +23,7 @@ def check_targets(config: Mapping[str, Any], trusted: Collection[str] = ()) -> N
     """Refuse a configuration that names a class outside the allow-list, before anything is imported.
 
     Allowed are RegBench's own classes, PyTorch's layers, optimizers and schedules, Lightning's trainer and callbacks,
-    and what is in a trusted package.
+    torchmetrics' metrics of classification, and what is in a trusted package.
 
     Args:
         config: A composed configuration.

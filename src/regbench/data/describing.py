@@ -80,7 +80,7 @@ def describe(name: str, data: OwnData, root: Path) -> str:
     # JSON is YAML, and quotes what YAML would take for a number or for true.
     classes = json.dumps(data.classes, ensure_ascii=False)
     return f"""\
-# {train:,} + {test:,} images of one's own, as regbench new-dataset read them.
+# {train:,} + {test:,} images of one's own, as regbench new dataset read them.
 _target_: regbench.data.ImageData
 name: {json.dumps(name)}
 source:

@@ -202,7 +202,7 @@ class ImageData(pl.LightningDataModule):
             if height != width:
                 raise ValueError(
                     f"dataset.source: expected square images, received {self.name} with images of {height} × {width}; "
-                    "regbench new-dataset makes them square"
+                    "regbench new dataset makes them square"
                 )
             if channels != self.channels:
                 raise ValueError(

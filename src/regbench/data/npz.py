@@ -30,7 +30,7 @@ class Npz(Source):
     """Arrays in an `.npz` file: `train_images`, `train_labels`, `test_images`, `test_labels`.
 
     Images are bytes, or numbers in [0, 1], and square: `(N, S, S)`, `(N, C, S, S)` or `(N, S, S, C)`. Labels are
-    integers from 0, `(N,)` or `(N, 1)`. `regbench new-dataset` writes such a file, and the YAML that goes with it.
+    integers from 0, `(N,)` or `(N, 1)`. `regbench new dataset` writes such a file, and the YAML that goes with it.
 
     Args:
         file: The file's path below `dataset.root`.
@@ -61,7 +61,7 @@ class Npz(Source):
         if missing := [part for part in USUAL_NAMES if part not in found]:
             raise ValueError(
                 f"{path}: expected {', '.join(USUAL_NAMES)}, found no {' and no '.join(missing)}; name them in "
-                "dataset.source.arrays, or let regbench new-dataset split off test images"
+                "dataset.source.arrays, or let regbench new dataset split off test images"
             )
         arrays = Arrays(
             images_of(found["train_images"], f"{path}: train_images"),
@@ -73,7 +73,7 @@ class Npz(Source):
         if self.sha256 is not None and (received := arrays.sha256()) != self.sha256:
             raise ValueError(
                 f"{path}: expected the images that dataset.source.sha256 states ({self.sha256[:12]}…), received others "
-                f"({received[:12]}…); put those back, or describe these by regbench new-dataset under another --name"
+                f"({received[:12]}…); put those back, or describe these by regbench new dataset under another --name"
             )
         return arrays
 

@@ -154,7 +154,7 @@ def damaged_archive(path: Path, origin: Path, md5: str) -> str:
     replaced = f", replace {origin}" if origin != path else ""
     return (
         f"{path}: damaged, or no official archive (its MD5 is not {md5}); move it away{replaced} and run again "
-        "(images of your own: regbench new-dataset)"
+        "(images of your own: regbench new dataset)"
     )
 
 

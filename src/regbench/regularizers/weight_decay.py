@@ -13,7 +13,8 @@ class WeightDecay(Regularizer):
     """Draws weights towards zero at each optimizer step.
 
     Equation: with SGD and Adam the gradient g becomes g + λ w, the gradient of the penalty λ/2 ‖w‖² (L2); with AdamW
-    the step is w ← w − η λ w beside Adam's own (decoupled). Under plain SGD the two are the same, under Adam not.
+    and Muon the step is w ← w − η λ w beside their own (decoupled). Under plain SGD the two are the same, under Adam
+    not.
 
     Where and when: in the optimizer, at every step; on weights alone (`parameters="weights"`: matrices and kernels,
     `ndim >= 2`), or on biases and batch norm's γ and β too (`parameters="all"`, as many published recipes have it).

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from regbench.config.identity import config_digest, config_hash, setting_name
+from regbench.config.metrics import definitions
 from regbench.runs.spec import RunSpec
 from regbench.storage.code import NOT_RECORDED
 from regbench.storage.configs import StoredConfig, read_config
 from regbench.storage.lock import hold
 from regbench.storage.results import DamagedError, RunResults, clear_run, read_results
-from regbench.storage.schema import CHECKPOINTS, CONFIG, FINISHED, TENSORBOARD
+from regbench.storage.schema import CHECKPOINTS, CONFIG, FINISHED, LOGS
 from regbench.storage.study_folder import find_runs
 
 
@@ -20,6 +22,15 @@ def finished_run(folder: Path) -> RunResults | None:
     except DamagedError:
         return None
     return results.model_copy(update={"reused": True}) if results and results.status == FINISHED else None
+
+
+def lacking_metrics(results: RunResults, config: Mapping[str, Any]) -> list[str]:
+    """Return the metrics of a configuration that a finished run was not scored by, or by another definition of them.
+
+    They are no part of a run's identity, so a run that was finished without them is the one that is asked for.
+    """
+    recorded = {name: each.definition for name, each in results.measured.items()}
+    return [name for name, text in definitions(config.get("metrics") or {}).items() if recorded.get(name) != text]
 
 
 def refuse_other_run(folder: Path, spec: RunSpec) -> None:
@@ -92,7 +103,7 @@ def _refuse_other_files(folder: Path) -> None:
     runs, sweeps = find_runs(folder)
     if others := [path for path in (*runs, *sweeps) if path != folder]:
         raise ValueError(f"hydra.run.dir={folder}: holds other runs ({others[0]}); give another folder")
-    for name in (CHECKPOINTS, TENSORBOARD):
+    for name in (CHECKPOINTS, *LOGS):
         if (folder / name).is_dir() and any((folder / name).iterdir()):
             raise ValueError(
                 f"hydra.run.dir={folder}: holds {name} of something else (there is no {CONFIG}), which a run would "

@@ -10,32 +10,39 @@ from torch import Tensor, nn
 
 from regbench.data import ImageData
 from regbench.storage.files import replace_file
-from regbench.storage.schema import METRICS
+from regbench.storage.schema import METRICS, name_of
+from regbench.training.measures import Measures
 from regbench.training.scoring import most_confident_mistakes, predict, scores
 
 SAMPLES_PER_CLASS = 4
+SPLITS = ("train", "val", "test")
 
 
 def predict_splits(net: nn.Module, data: ImageData) -> dict[str, tuple[Tensor, Tensor]]:
     """Return logits and labels of each whole split; without validation images there is no `val`."""
     data.setup()
-    return {
-        split: predict(net, data.evaluation_batches(split))
-        for split in ("train", "val", "test")
-        if split != "val" or data.val_size
-    }
+    return {split: predict(net, data.evaluation_batches(split)) for split in SPLITS if split != "val" or data.val_size}
 
 
-def score_splits(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float | None]:
-    """Return the metrics of `results.json`; `None` for what was not predicted."""
-    found = {
+def score_splits(
+    predictions: Mapping[str, tuple[Tensor, Tensor]], measures: Measures | None = None
+) -> dict[str, float | None]:
+    """Return the metrics of `results.json`; `None` for what was not predicted.
+
+    Args:
+        predictions: Logits and labels by split.
+        measures: What is measured besides.
+    """
+    found: dict[str, float] = {
         f"{split}/{metric}": value
         for split, (logits, labels) in predictions.items()
-        for metric, value in scores(logits, labels).items()
+        for metric, value in scores(logits, labels, measures).items()
     }
     if "train/acc" in found and "test/acc" in found:
         found["gap"] = found["train/acc"] - found["test/acc"]
-    return {name: found.get(name) for name in METRICS}
+    whole = [f"{split}/{name}" for name in measures or () for split in SPLITS]
+    own = [name for name in found if name_of(name) in set(measures or ())]
+    return {name: found.get(name) for name in dict.fromkeys([*METRICS, *whole, *own])}
 
 
 def differences(
@@ -44,17 +51,19 @@ def differences(
     """Return a line for each metric that differs by more than another machine or number of threads explains.
 
     Logits differ in their last digits there. So a loss may differ by 1e-4 of its value, and an accuracy by the few
-    images whose two best classes are as good as equal: one, and one more per 5,000. Metrics that were not measured yet
-    when the run was recorded are passed over.
+    images whose two best classes are as good as equal: one, and one more per 5,000. Metrics of the group `metrics` may
+    differ by as much as such images move a class of average size, and by 1e-4 of their value. Metrics that were not
+    measured yet when the run was recorded are passed over.
 
     Args:
-        computed: Metrics by the names of `METRICS`.
+        computed: Metrics as `score_splits` gives them.
         recorded: Those of `results.json`.
         images: How many each split holds.
     """
     share = {split: (1 + number // 5000) / number for split, number in images.items()}
     found = []
-    for name in METRICS:
+    classes = 1 + max((int(name.rpartition("/")[2]) for name in computed if name.count("/") > 1), default=0)
+    for name in computed:
         if name not in recorded:
             continue
         value, expected = computed.get(name), recorded[name]
@@ -69,7 +78,8 @@ def differences(
                 "ece": 1e-4 + 2 * share.get(split, 0),
                 "": 1e-6 + share.get("train", 0) + share.get("test", 0),  # gap
             }
-            same = abs(value - expected) <= tolerance[metric]
+            own = 1e-4 * max(1, abs(value)) + 2 * share.get(split, 0) * (classes if "/" in metric else 1)
+            same = abs(value - expected) <= tolerance.get(metric, own)
         if not same:
             found.append(f"{name}: recorded {_shown(expected)}, computed {_shown(value)}")
     return found

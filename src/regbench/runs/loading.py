@@ -57,13 +57,13 @@ def load_run(folder: str | PathLike[str], trust: Collection[str] = ()) -> Traine
     if config.get("keep") == "results" and not (folder / WEIGHTS).exists():
         raise ValueError(f"{folder}: its weights were not kept (keep=results); keep=all force=true trains it again")
     try:
-        check_targets(config, trust)
+        check_targets({key: value for key, value in config.items() if key != "logger"}, trust)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if (found := config_hash(config, stored.code)) != results.config_hash:
         raise ValueError(f"{path}: damaged or changed: its hash is {found}, {RESULTS} says {results.config_hash}")
     try:
-        parts = build({**config, "compile": False})
+        parts = build({**config, "compile": False, "logger": {}})  # nothing is logged
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if other := differing_code(stored.code, counted_code(config)):

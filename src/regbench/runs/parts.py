@@ -20,16 +20,21 @@ from pytorch_lightning.callbacks import (
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
 
 from regbench.config.errors import NO_DECAY_HERE
+from regbench.config.metrics import arguments_of, check_metrics, check_monitor
 from regbench.config.objects import check_call, construct, construct_partial
 from regbench.config.resolvers import has_compiler
 from regbench.config.trainer_options import check_device_count
 from regbench.data import ImageData
 from regbench.models import initialize
 from regbench.regularizers import Combined, Regularizer
-from regbench.training.classifier import Classifier
+from regbench.training.classifier import Classifier, parameter_groups
 from regbench.training.fitting import SILENT
+from regbench.training.loggers import DEFAULT as DEFAULT_LOGGERS
+from regbench.training.loggers import LoggerNode, read_loggers
+from regbench.training.measures import Measures
 
 _GIVEN_TO_TRAINER = ("logger", "callbacks", "plugins", "default_root_dir")
 _UNFIT: dict[type[pl.Callback], str] = {
@@ -68,6 +73,7 @@ class Parts:
     data: ImageData
     classifier: Classifier
     callbacks: list[pl.Callback]
+    loggers: list[LoggerNode]
     make_trainer: Callable[..., pl.Trainer]
     monitor: str
     threads: int
@@ -101,13 +107,15 @@ def _build(
     study: str | None,  # noqa: ARG001 (names the folder alone)
     threads: PositiveInt,
     compile: bool,
-    monitor: Literal["val/acc", "val/loss"],
+    monitor: str,
     track_test: bool,
     callbacks: dict[str, Any],
     histograms: bool,
     make_classifier: Callable[..., Classifier],
+    logger: dict[str, Any] | None = None,
     force: bool = False,  # noqa: ARG001 (decides before anything is built)
     keep: Literal["all", "results"] = "all",  # noqa: ARG001 (decides when the run is finished)
+    metrics: dict[str, Any] | None = None,
 ) -> Parts:
     """Build a run; the arguments but `make_classifier` are the keys of `configs/train.yaml`, and no others."""
     if compile and not has_compiler():
@@ -124,7 +132,12 @@ def _build(
     techniques = Combined(
         {key: construct(node, Regularizer, f"regularizer.{key}") for key, node in regularizer.items()}
     )
-    watchers = {key: _construct_callback(node, f"callbacks.{key}", data) for key, node in sorted(callbacks.items())}
+    measures = build_measures(metrics, len(data.classes))
+    check_monitor(monitor, metrics or {})
+    watchers = {
+        key: _construct_callback(node, f"callbacks.{key}", data, measures) for key, node in sorted(callbacks.items())
+    }
+    loggers = read_loggers(DEFAULT_LOGGERS if logger is None else logger)
     if len(averaging := [key for key, each in watchers.items() if isinstance(each, WeightAveraging)]) > 1:
         raise ValueError(
             f"callbacks: expected one that averages weights, since it replaces those that are scored; received "
@@ -146,14 +159,14 @@ def _build(
         torch.manual_seed(seed)
         techniques.prepare(net)
     _refuse_other_gradients(techniques, trainer, watchers)
-    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",))
+    make_optimizer = construct_partial(optimizer, Optimizer, "optimizer", given=("params",), network=net)
     make_trainer = _checked(construct_partial(trainer, pl.Trainer, "trainer", given=(*_GIVEN_TO_TRAINER, *SILENT)))
     interval = scheduler.get("interval", "epoch")
     if interval not in {"epoch", "step"}:
         raise ValueError(f"scheduler.interval: expected epoch or step, received {interval!r}")
     scheduler = {key: value for key, value in scheduler.items() if key != "interval"}
     make_scheduler = construct_partial(scheduler, LRScheduler, "scheduler", given=("optimizer",))
-    make_scheduler(optimizer=make_optimizer(params=[nn.Parameter(torch.zeros(1))]))  # refuses wrong values early
+    make_scheduler(optimizer=make_optimizer(params=parameter_groups(net, techniques)))  # refuses wrong values early
     classifier = make_classifier(
         net,
         techniques,
@@ -164,8 +177,29 @@ def _build(
         seed=seed,
         compile=compile,
         watched=data.watched,
+        measures=measures,
     )
-    return Parts(data, classifier, [*watchers.values()], make_trainer, monitor, threads, histograms)
+    return Parts(data, classifier, [*watchers.values()], loggers, make_trainer, monitor, threads, histograms)
+
+
+def build_measures(metrics: Mapping[str, Any] | None, classes: int) -> Measures:
+    """Build the metrics of a configuration's group.
+
+    Args:
+        metrics: The group; configurations from before there was one have none.
+        classes: The number of classes.
+
+    Raises:
+        ValueError: A name or a value is wrong, in one line that names the key.
+    """
+    nodes = metrics or {}
+    check_metrics(nodes)
+    with torch.random.fork_rng(devices=[]):
+        built = {
+            name: construct(arguments_of(node), Metric, f"metrics.{name}")  # type: ignore[type-abstract]  # a subclass
+            for name, node in nodes.items()
+        }
+    return Measures(built, classes)
 
 
 def _refuse_other_gradients(
@@ -215,11 +249,12 @@ def refuse_unfit(callback: pl.Callback, key: str) -> None:
             raise ValueError(f"{key}: {message}")
 
 
-def _construct_callback(node: Any, key: str, data: ImageData) -> pl.Callback:
+def _construct_callback(node: Any, key: str, data: ImageData, measures: Measures) -> pl.Callback:
     """Build a callback, refusing one that would watch the test split or what this run does not measure."""
     callback = construct(node, pl.Callback, key)
     refuse_unfit(callback, key)
-    known = [f"{split}/{metric}" for split in ("probe", "val")[: 1 + bool(data.val_size)] for metric in ("acc", "loss")]
+    splits = ("probe", "val")[: 1 + bool(data.val_size)]
+    known = [f"{split}/{metric}" for split in splits for metric in ("acc", "loss", *measures)]
     if (monitor := getattr(callback, "monitor", None)) is not None and monitor not in known:
         raise ValueError(f"{key}.monitor: expected one of {', '.join(known)}; received {monitor!r}")
     return callback

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regbench.config.errors import describe_error
-from regbench.runs.claiming import finished_run, other_code_beside, refuse_other_run
+from regbench.runs.claiming import finished_run, lacking_metrics, other_code_beside, refuse_other_run
 from regbench.runs.provenance import provenance
 from regbench.runs.resuming import Stopwatch
 from regbench.runs.spec import RunSpec
@@ -64,6 +64,12 @@ def recording(
         if spec.force:
             clear_run(folder)
         elif (finished := finished_run(folder)) is not None:
+            if lacking := lacking_metrics(finished, spec.config):
+                print(
+                    f"{folder}: finished without metrics={','.join(lacking)} as it is now; force=true trains it again",
+                    file=sys.stderr,
+                    flush=True,
+                )
             yield Record(Stopwatch(), results=finished)
             return
         if not (folder / CONFIG).exists() and (message := other_code_beside(folder, spec)):

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from regbench.config import compose_checked
 from regbench.config.budget import averaging_warning
 from regbench.config.identity import run_name
 from regbench.config.loaded_code import check_loaded_code
+from regbench.config.metrics import definitions, higher_is_better, own_kinds
 from regbench.overrides import with_keywords
 from regbench.runs.acting import find_acting
 from regbench.runs.engine import Engine
@@ -25,11 +25,12 @@ from regbench.runs.parts import Parts, refuse_unfit
 from regbench.runs.recording import Record, recording
 from regbench.runs.resuming import Start, find_start, run_identity
 from regbench.runs.spec import RunSpec
-from regbench.storage.results import RunResults, Seconds
-from regbench.storage.schema import CHECKPOINTS, FINISHED, HISTORY, PREDICTIONS, TENSORBOARD, WEIGHTS
+from regbench.storage.results import Measured, RunResults, Seconds
+from regbench.storage.schema import CHECKPOINTS, FINISHED, HISTORY, PREDICTIONS, WEIGHTS
 from regbench.training.checkpoints import LAST, AtomicCheckpointIO, Checkpoints, read_checkpoint
 from regbench.training.fitting import SILENT, fit, lone_process
 from regbench.training.history import DivergedError, EpochBar, History
+from regbench.training.loggers import Loggers, hyperparameters, tensorboards
 from regbench.training.tensorboard import TrainingSamples, WeightHistograms, log_hyperparameters, show_predictions
 from regbench.training.weights import write_tensors
 
@@ -115,8 +116,9 @@ def run(
             for index, callback in enumerate(callbacks):
                 refuse_unfit(callback, f"callbacks[{index}]")
             watching = [*callbacks, *([EpochBar()] if show_progress else [])]
-            training = _train(folder, spec, parts, record, watching, engine)
-            record.results = _results(folder, spec, parts, record, training, engine)
+            with Loggers(parts.loggers, folder) as loggers:
+                training = _train(folder, spec, parts, record, watching, engine, loggers)
+                record.results = _results(folder, spec, parts, record, training, engine)
     if record.results is None:
         raise RuntimeError(f"{folder}: the run ended without results")
     return record.results
@@ -129,12 +131,18 @@ class _Training:
     trainer: pl.Trainer
     history: History
     checkpoints: Checkpoints
-    logger: TensorBoardLogger
+    loggers: Loggers
     start: Start
 
 
 def _train(
-    folder: Path, spec: RunSpec, parts: Parts, record: Record, watching: Sequence[pl.Callback], engine: Engine
+    folder: Path,
+    spec: RunSpec,
+    parts: Parts,
+    record: Record,
+    watching: Sequence[pl.Callback],
+    engine: Engine,
+    loggers: Loggers,
 ) -> _Training:
     torch.set_num_threads(parts.threads)
     # Graphs of other runs in this process count against the compiler's limit of variants.
@@ -142,29 +150,24 @@ def _train(
     identity = run_identity(spec)
     start = find_start(folder, identity, validated=parts.data.val_size > 0, most=engine.most_epochs)
     record.stopwatch.earlier = start.seconds
-    logger = TensorBoardLogger(
-        folder,
-        name="",
-        version=TENSORBOARD,
-        default_hp_metric=False,
-        # TensorBoard drops what was written after the checkpoint: those epochs are trained again.
-        purge_step=start.epochs + 1 if start.checkpoint else None,
-    )
+    environment = lone_process()
+    logging_to = loggers.open(run_name(spec.config), hyperparameters(spec.config, spec.described()), start.epochs)
     monitor = parts.monitor if parts.data.val_size else None
-    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, identity, record.stopwatch, engine.identity)
-    history = History(folder / HISTORY)
-    shown = [TrainingSamples(), *([WeightHistograms()] if parts.histograms else []), *watching]
-    callbacks = [history, *parts.callbacks, checkpoints, *shown]
+    higher = higher_is_better(parts.monitor, spec.config.get("metrics"))
+    checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, higher, identity, record.stopwatch, engine.identity)
+    history = History(folder / HISTORY, parts.classifier.measures)
+    shown = [TrainingSamples(engine.draw), *([WeightHistograms()] if parts.histograms else []), *watching]
+    callbacks = [history, loggers.following(history), *parts.callbacks, checkpoints, *shown]
     given = {
-        "logger": logger,
+        "logger": logging_to,
         "callbacks": callbacks,
-        "plugins": [AtomicCheckpointIO(), lone_process()],
+        "plugins": [AtomicCheckpointIO(), environment],
         # Where Lightning looks for checkpoints to begin with: a fresh run has emptied it.
         "default_root_dir": folder / CHECKPOINTS,
         **SILENT,
     }
     trainer = fit(lambda: parts.make_trainer(**given), parts.classifier, parts.data, start.checkpoint)
-    return _Training(trainer, history, checkpoints, logger, start)
+    return _Training(trainer, history, checkpoints, loggers, start)
 
 
 def _results(
@@ -183,14 +186,15 @@ def _results(
     classifier.load_state_dict(checkpoint["state_dict"])
     classifier.load_technique_state(checkpoint, device)
     predictions = engine.predict(classifier, data, device)
-    metrics = score_splits(predictions)
+    metrics = score_splits(predictions, classifier.measures)
     for name, value in metrics.items():
         if value is not None and not math.isfinite(value):
             raise DivergedError(f"{name} is {value} with the weights of epoch {checkpoint['epoch'] + 1}")
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
     write_tensors(folder / WEIGHTS, state)
     write_predictions(folder / PREDICTIONS, data, *predictions["test"])
-    show_predictions(training.logger, data, *predictions["test"], step=len(rows) + 1)
+    boards = tensorboards(training.loggers.all)
+    show_predictions(boards, data, *predictions["test"], step=len(rows) + 1, draw=engine.draw)
 
     images = len(data.splits["train"].labels)
     seconds = sum(row["seconds"] for row in rows)
@@ -205,6 +209,7 @@ def _results(
         train_size=images,
         acted=find_acting(spec.config, data, folder / CHECKPOINTS / LAST),
         metrics=metrics,
+        measured=_measured(spec.config.get("metrics") or {}, metrics),
         images_per_second=round(images * len(rows) / seconds, 1),
         provenance={
             **record.provenance,
@@ -214,6 +219,17 @@ def _results(
             "resumed_after": training.start.epochs if training.start.checkpoint else None,
         },
     )
-    log_hyperparameters(training.logger, spec.config, results)
+    for logger in boards:
+        log_hyperparameters(logger, spec.config, results)
+    training.loggers.log_results(results, step=len(rows) + 1)
     times = Seconds(train=round(seconds, 3), evaluate=round(evaluation, 3), total=round(record.stopwatch(), 3))
     return results.model_copy(update={"seconds": times})
+
+
+def _measured(group: Mapping[str, Any], values: Mapping[str, float | None]) -> dict[str, Measured]:
+    """Describe the metrics of the group `metrics`, as whoever reads the results needs it."""
+    defined = definitions(group)
+    return {
+        name: Measured(**kind._asdict(), by_class=f"test/{name}/0" in values, definition=defined[name])
+        for name, kind in own_kinds(group).items()
+    }

@@ -85,13 +85,11 @@ def save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
 
 def _report(folder: Path) -> None:
     from regbench.study import load
-    from regbench.study.report import list_left_out, write_report
+    from regbench.study.report import print_report, write_report
 
     study = load(folder)
-    page, verdicts = write_report(study, folder / "report", command=f"regbench report {shlex.quote(str(folder))}")
-    for line in [*verdicts, *list_left_out(study)]:
-        print(line)
-    print(f"Report: {page}")
+    page, told = write_report(study, folder / "report", command=f"regbench report {shlex.quote(str(folder))}")
+    print_report(study, page, told)
 
 
 def _described(plan: Plan) -> str:

@@ -17,13 +17,11 @@ from regbench.config.identity import run_name, setting_name
 from regbench.config.objects import check_call
 from regbench.search.choosing import chance
 from regbench.search.space import Space, read_space
-from regbench.storage.schema import SEARCH
-from regbench.storage.tuning import Value
+from regbench.storage.tuning import TRIALS, Value
 from regbench.sweeps.plan import grid
 
 # Of the trials; the finalists' follow. No confirming seed comes so far.
 FIRST_SEARCH_SEED = 1_000_000
-TRIALS = f"{SEARCH}/trials"
 
 _SPLIT_SEED = "dataset.split_seed"
 _OF_TECHNIQUES = ("regularizer.", "space.regularizer.")
@@ -178,6 +176,10 @@ def _check(plan: Plan, config: Mapping[str, Any]) -> None:
     check_values(config)
     if not config["dataset"].get("val_size"):
         raise ValueError("dataset.val_size: expected validation images, by which a search chooses; received 0")
+    if plan.monitor not in {"val/acc", "val/loss"}:
+        raise ValueError(
+            f"monitor: expected val/acc or val/loss, by which regbench tune searches; received {plan.monitor!r}"
+        )
     if config.get("force"):
         raise ValueError("force: not taken by regbench tune; use another study=NAME, or delete the study's folder")
     if config["dataset"].get("split_seed") in plan.search_seeds:

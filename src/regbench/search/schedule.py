@@ -18,14 +18,12 @@ from regbench.config.identity import run_name
 from regbench.search.choosing import find_finalists
 from regbench.search.confirming import take_back
 from regbench.search.journal import open_journal, open_study, reopened
-from regbench.search.plan import TRIALS, Plan, Setting
+from regbench.search.plan import Plan, Setting
 from regbench.search.records import setting_record
 from regbench.search.scores import read_outcome
 from regbench.search.space import suggest
 from regbench.storage.schema import SEARCH
-from regbench.storage.tuning import SettingRecord, Value
-
-DEFAULTS = f"{SEARCH}/defaults"
+from regbench.storage.tuning import DEFAULTS, TRIALS, SettingRecord, Value
 
 _CLAIMS = f"{SEARCH}/.claims"
 _LEFT = ".left"

@@ -1,21 +1,31 @@
 """The workers of a search: started, started again where one dies, stopped with their parent. Imports no torch."""
 
+import contextlib
 import os
+import re
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import joblib
 
 from regbench.search.plan import Plan
 from regbench.search.schedule import Schedule
+from regbench.search.states import TunedReader
 from regbench.storage.lock import HOLDER
-from regbench.storage.schema import SEARCH
+from regbench.storage.schema import SEARCH, SWEEP
+from regbench.storage.tuning import read_tuning
+from regbench.sweeps.foot import can_draw, foot
 from regbench.sweeps.pool import run_pool, tell_of_death
 from regbench.sweeps.signals import stopping_workers
+from regbench.sweeps.watching import draw_states
 
 # A job that has killed so many workers of one call is left to the next.
 _MOST_DEATHS = 2
+# What workers print of each score; the table counts them.
+_SCORE = re.compile(r".+: val (loss )?[\d.]+%?(, pruned|, diverged)?")
 
 
 def run_workers(plan: Plan, schedule: Schedule) -> None:
@@ -39,8 +49,21 @@ def run_workers(plan: Plan, schedule: Schedule) -> None:
 
     for each in files:
         each.unlink(missing_ok=True)
-    with stopping_workers(lambda: _held(plan.folder)):
+    with stopping_workers(lambda: _held(plan.folder)), _watched(plan.folder):
         run_pool(_work, [(plan, each) for each in files], on_death)
+
+
+@contextlib.contextmanager
+def _watched(study: Path) -> Iterator[None]:
+    """Show how far the search is, where somebody looks at a terminal."""
+    tuning = read_tuning(study) if can_draw() else None
+    if tuning is None:
+        yield
+        return
+    reader = TunedReader(study, tuning, (study / SWEEP).stat().st_mtime)
+    draw = draw_states(reader.read, time.monotonic())
+    with foot(draw, keep=lambda line: _SCORE.fullmatch(line) is None):
+        yield
 
 
 def _work(plan: Plan, name_file: Path) -> None:

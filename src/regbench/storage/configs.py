@@ -20,7 +20,7 @@ _YamlDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _MOST_VALUES = 100_000
 _MOST_BYTES = 1 << 20
 _MOST = 2**63  # whole numbers of tables have 64 bits
-_GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "trainer")
+_GROUPS = ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "logger", "trainer")
 _SEED = "seed"
 
 

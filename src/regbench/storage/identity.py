@@ -8,7 +8,10 @@ from typing import Any
 from regbench.storage.moved import stable_target
 
 _DIGITS = 6
-_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "force", "keep")
+_NOT_IDENTITY = ("hydra", "seed", "study", "histograms", "logger", "force", "keep")
+_METRICS = "metrics"
+# How a metric is shown; its direction decides where it is monitored.
+_SHOWN = ("words", "fraction")
 # flip reaches the numbers by augmentation's own key alone, the margin only judges them, and light_on_dark is about
 # image files for a trained network.
 _NOT_IDENTITY_OF_DATASET = ("root", "flip", "margin", "light_on_dark")
@@ -38,13 +41,30 @@ def digest_of(config: Mapping[str, Any], code: Mapping[str, str]) -> str:
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a configuration that decides a run's numbers, but for the seed and the code."""
-    kept = {key: value for key, value in without_later_keys(config).items() if key not in _NOT_IDENTITY}
+    kept = {
+        key: value for key, value in without_measured(without_later_keys(config)).items() if key not in _NOT_IDENTITY
+    }
+    for name, node in kept.get(_METRICS, {}).items():
+        if isinstance(node, Mapping):
+            kept[_METRICS][name] = {key: value for key, value in node.items() if key not in _SHOWN}
     if isinstance(dataset := kept.get("dataset"), Mapping):
         kept["dataset"] = {key: value for key, value in dataset.items() if key not in _NOT_IDENTITY_OF_DATASET}
     for group in ("optimizer", "scheduler"):
         if isinstance(node := kept.get(group), Mapping):
             kept[group] = {**node, **_PARTIAL}
     return {str(key): _canonical(value) for key, value in kept.items()}
+
+
+def without_measured(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the metrics that are measured alone: no checkpoint or callback goes by them."""
+    kept = {key: value for key, value in config.items() if key != _METRICS}
+    metrics, callbacks = config.get(_METRICS), config.get("callbacks")
+    nodes = callbacks.values() if isinstance(callbacks, Mapping) else ()
+    monitors = [config.get("monitor"), *(node.get("monitor") for node in nodes if isinstance(node, Mapping))]
+    watched = {str(each).rpartition("/")[2] for each in monitors}
+    if isinstance(metrics, Mapping) and (deciding := watched & {str(name) for name in metrics}):
+        kept[_METRICS] = {name: node for name, node in metrics.items() if str(name) in deciding}
+    return kept
 
 
 def without_later_keys(config: Mapping[str, Any]) -> dict[str, Any]:

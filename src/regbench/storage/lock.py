@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ SILENCE = 3 * HEARTBEAT
 HOLDER = ".holder"  # names the process that works on a run, or died at it
 
 _LOCK = ".lock"
+_PROCESS = re.compile(r"process (?P<number>\d+) on (?P<host>.+)")
 _DEATHS = "deaths "
 
 
@@ -85,6 +88,27 @@ def is_locked(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def shows_life(folder: Path) -> bool:
+    """Tell whether a process seems to work on the run, without a touch of its lock, which others may want just now.
+
+    Of this machine's processes that is known; those of others are taken to live for as long as they were just heard of.
+    """
+    try:
+        silent = time.time() - (folder / HOLDER).stat().st_mtime
+    except OSError:
+        return False
+    found = _PROCESS.fullmatch(_holder(folder))
+    if found is None or found["host"] != socket.gethostname():
+        return silent < SILENCE
+    try:
+        os.kill(int(found["number"]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def count_deaths(folder: Path) -> int:

@@ -13,11 +13,14 @@ from regbench.storage.schema import (
     ERROR,
     FINISHED,
     HISTORY,
+    LOGS,
     METRICS,
+    MLFLOW_RUN,
     PREDICTIONS,
     RESULTS,
     SCHEMA,
     TENSORBOARD,
+    Kind,
     Status,
 )
 
@@ -38,11 +41,37 @@ class Seconds(BaseModel):
     total: float | None = None
 
 
+class Measured(BaseModel):
+    """What a metric of the group `metrics` is, so that readers need neither torch nor the code that computed it.
+
+    Attributes:
+        words: Its name for people.
+        higher_is_better: Whether a higher value is better.
+        fraction: Whether it is shown in percent, and differences of it in points.
+        by_class: Whether it has a value for each class; the one without a class is their mean then.
+        definition: Its class and arguments, with the fingerprint of code of one's own.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    words: str = Field(min_length=1)
+    higher_is_better: bool
+    fraction: bool
+    by_class: bool
+    definition: str
+
+    @property
+    def kind(self) -> Kind:
+        """What tables and figures need to know of it."""
+        return Kind(self.words, self.higher_is_better, self.fraction)
+
+
 class RunResults(BaseModel):
     """What `results.json` holds: how a run ended, what it was, and its numbers.
 
-    Metrics are fractions or losses of the chosen checkpoint, by the names of `METRICS`. Values are `None` where they
-    are unknown; of a finished run all are known but the validation metrics of a run without validation images.
+    Metrics are fractions or losses of the chosen checkpoint, by the names of `METRICS`, and after them those of the
+    group `metrics`, `test/f1` or `test/class_accuracy/3`. Values are `None` where they are unknown; of a finished run
+    all are known but the validation metrics of a run without validation images.
 
     Attributes:
         schema_version: The format's number, `schema` in the file.
@@ -50,6 +79,7 @@ class RunResults(BaseModel):
         epochs: The budget; `epochs_trained` is what was trained.
         parameters: Trainable ones.
         acted: By technique, whether training with it differs from training without it.
+        measured: What the metrics of the group `metrics` are, by name; empty where there are none.
         reused: Whether the run was there before this call; not in the file.
     """
 
@@ -77,6 +107,7 @@ class RunResults(BaseModel):
     train_size: int | None = None
     acted: dict[str, bool] | None = None
     metrics: dict[str, float | None] = Field(default_factory=lambda: dict.fromkeys(METRICS))
+    measured: dict[str, Measured] = Field(default_factory=dict)
     seconds: Seconds = Field(default_factory=Seconds)
     images_per_second: float | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -107,6 +138,9 @@ class RunResults(BaseModel):
             value = self.metrics.get(name)
             if (value is None and name != "val/acc") or (value is not None and not 0 <= value <= 1):
                 raise ValueError(f"metrics: {name}: expected a fraction from 0 to 1, received {value}")
+        for name in self.measured:
+            if self.metrics.get(f"test/{name}") is None:
+                raise ValueError(f"metrics: test/{name}: expected a number, since measured names it, received null")
         return self
 
     @property
@@ -169,15 +203,21 @@ def clear_outcome(folder: Path) -> None:
 def clear_run(folder: Path) -> None:
     """Remove all that earlier calls left of a run; other files, such as a report, stay."""
     clear_outcome(folder)
-    (folder / HISTORY).unlink(missing_ok=True)
-    clear_weights(folder)
+    for name in (HISTORY, MLFLOW_RUN):
+        (folder / name).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, *LOGS):
+        _remove_folder(folder / name)
 
 
 def clear_weights(folder: Path) -> None:
     """Remove checkpoints, weights and TensorBoard's files, which no report reads."""
     for name in (CHECKPOINTS, TENSORBOARD):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
+        _remove_folder(folder / name)
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def one_line(error: Exception) -> str:

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,6 +19,10 @@ ERROR = "error.txt"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = f"{CHECKPOINTS}/weights.pt"
 TENSORBOARD = "tensorboard"
+CSV_LOG = "csv"
+WANDB = "wandb"
+LOGS = (TENSORBOARD, CSV_LOG, WANDB)  # folders that loggers fill
+MLFLOW_RUN = "mlflow_run.txt"
 PROVENANCE = "provenance.json"  # beside a report's tables
 SWEEP = "sweep.json"
 PLAN = "plan"
@@ -58,6 +62,9 @@ KINDS: Mapping[str, Kind] = {
     "gap": Kind("gap", higher_is_better=False, fraction=True),
 }
 
+# Names that no other metric may have, since columns of every run's files have them.
+TAKEN_NAMES = frozenset({*KINDS, "objective", "acc_online"})
+
 HISTORY_COLUMNS = (
     *("epoch", "lr", "seconds", "train/objective", "train/acc_online", "probe/loss", "probe/acc"),
     *("val/loss", "val/acc", "val/ece", "test/loss", "test/acc"),
@@ -77,9 +84,32 @@ class RunPlace(NamedTuple):
     seed: int
 
 
-def kind_of(metric: str) -> Kind | None:
-    """Return what a metric is by its name, `val/acc` or `acc`; `None` for another column, such as `seconds/total`."""
-    return KINDS.get(metric.rpartition("/")[2])
+def kind_of(metric: str | Kind, own: Mapping[str, Kind] | None = None) -> Kind | None:
+    """Return what a metric is; `None` for another column, such as `seconds/total`.
+
+    Args:
+        metric: Its name, `val/acc` or `acc`, or `test/class_accuracy/3` of the fourth class; or what it is already.
+        own: Those of the group `metrics`, by their names there.
+    """
+    if isinstance(metric, Kind):
+        return metric
+    found = KINDS.get(metric.rpartition("/")[2])
+    return found or (own or {}).get(name_of(metric))
+
+
+def name_of(metric: str) -> str:
+    """Return a metric's name without its split and its class: `f1` of `test/f1` and `test/f1/3`."""
+    _, _, rest = metric.partition("/")
+    return (rest or metric).partition("/")[0]
+
+
+def history_columns(own: Iterable[str]) -> tuple[str, ...]:
+    """Return all columns that a history may have.
+
+    Args:
+        own: Names of the group `metrics`.
+    """
+    return (*HISTORY_COLUMNS, *(f"{split}/{name}" for name in own for split in ("probe", "val", "test")))
 
 
 def run_path(dataset: str, model: str, setting: str, config_hash: str, seed: object) -> str:

@@ -13,6 +13,8 @@ from regbench.storage.files import write_text
 from regbench.storage.results import DamagedError, one_line
 from regbench.storage.schema import SEARCH, TUNING
 
+TRIALS, DEFAULTS = f"{SEARCH}/trials", f"{SEARCH}/defaults"
+
 Value = bool | int | float | str
 
 _EDGE = 0.02  # share of a range that counts as its edge

@@ -1,16 +1,18 @@
 """Families of settings that may fairly be compared, because all else in their configurations is the same."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from regbench.storage.schema import Kind
 from regbench.study import run_tables
-from regbench.study.expected_best import choice_sd
 from regbench.study.formatting import config_value
 from regbench.study.margins import margins
+from regbench.study.measured import TEST_ACCURACY, Quantity, is_accuracy
 from regbench.study.results import LEFT_OUT, Study
 from regbench.study.settings import (
     KEPT_THE_SAME,
@@ -19,6 +21,7 @@ from regbench.study.settings import (
     REGULARIZER,
     natural_order,
     readable_name,
+    short_with_strength,
     with_strength,
 )
 
@@ -39,6 +42,8 @@ class Comparison:
         training: How all of them are trained: `"adam at 0.001"`; empty where that differs or is not known.
         ended: Label and seed of runs that ended without results that could be used, as failed ones.
         search_sd: Of a tuned study, by label, how much the accuracy of what is chosen varies from search to search.
+        kinds: What the metrics of the group `metrics` are, by name.
+        metric: What reports judge by, a column of `runs`; the margin is in its unit, NaN where it has none.
     """
 
     title: str
@@ -51,6 +56,24 @@ class Comparison:
     training: str = ""
     ended: frozenset[tuple[str, int]] = frozenset()
     search_sd: dict[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    metric: str = TEST_ACCURACY
+
+    @property
+    def quantity(self) -> Quantity:
+        """What reports judge by, in words and in its unit."""
+        return Quantity.of(self.metric, self.kinds)
+
+    def judged_by(self, metric: str, margin: float | None) -> "Comparison":
+        """Return the family as it is judged by a metric.
+
+        Args:
+            metric: A column of `runs`.
+            margin: The smallest difference that matters, in its unit; without it, accuracies keep the family's own, and
+                other metrics have none.
+        """
+        kept = self.margin if is_accuracy(metric) else math.nan
+        return replace(self, metric=metric, margin=kept if margin is None else margin)
 
     def runs_of(self, label: str) -> pd.DataFrame:
         """Return a setting's rows of `runs`; none where it has no run."""
@@ -64,6 +87,10 @@ class Comparison:
     def described(self, label: str) -> str:
         """Name a setting with the strengths of its techniques."""
         return with_strength(self.runs_of(label), label)
+
+    def named(self, label: str) -> str:
+        """Name a setting with the strengths of its techniques in the form of labels, `dropout p=0.5`."""
+        return short_with_strength(self.runs_of(label), label)
 
     @cached_property
     def _by_label(self) -> dict[str, pd.DataFrame]:
@@ -94,7 +121,7 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
     families = []
     parts = list(split_by(runs, fixed))
     histories = _histories(history, [rows for _, rows in parts])
-    ended, search_sd = _ended_without_results(study.unfinished), _search_sd(study)
+    ended = _ended_without_results(study.unfinished)
     for (where, rows), part in zip(parts, histories, strict=True):
         labels = sorted(set(rows["label"]), key=natural_order)
         chosen = baseline if baseline in labels else labels[0] if compared is not None else None
@@ -104,21 +131,20 @@ def comparisons(study: Study, baseline: str = NONE) -> list[Comparison]:
         training = _training(study, rows)
         named = rows.drop_duplicates("config_hash")[["config_hash", "label"]].itertuples(index=False, name=None)
         own = frozenset((str(label), seed) for config_hash, label in named for seed in ended.get(config_hash, ()))
-        families.append(Comparison(title, chosen, tuple(labels), rows, part, where, margin, training, own, search_sd))
+        families.append(
+            Comparison(
+                title, chosen, tuple(labels), rows, part, where, margin, training, own, _search_sd(rows), study.kinds
+            )
+        )
     return families
 
 
-def _search_sd(study: Study) -> dict[str, float]:
+def _search_sd(runs: pd.DataFrame) -> dict[str, float]:
     """By setting, what a bootstrap over its trials gives; none for a study that was not tuned."""
-    if study.tuning is None:
+    if run_tables.SEARCH_SD not in runs:
         return {}
-    found = {}
-    for record in study.tuning.settings:
-        trials = [each for each in record.trials if each.score is not None and each.accuracy is not None]
-        if trials:
-            scores, accuracies = ([getattr(each, name) for each in trials] for name in ("score", "accuracy"))
-            found[record.setting] = choice_sd(scores, accuracies, study.tuning.monitor == "val/acc")
-    return found
+    found = runs.groupby("label")[run_tables.SEARCH_SD].max().dropna()
+    return {str(label): float(sd) for label, sd in found.items()}
 
 
 def fixed_columns(runs: pd.DataFrame) -> list[str]:

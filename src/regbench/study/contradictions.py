@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from regbench.storage.results import DamagedError
-from regbench.storage.schema import CONFIG, HISTORY, RESULTS
+from regbench.storage.schema import CONFIG, HISTORY, RESULTS, Kind, kind_of
 from regbench.study.run_folders import Run
 
 # The history's probe is the training split itself where that holds no more images, and a part of it otherwise.
@@ -112,8 +114,8 @@ def _check_choice(run: Run) -> None:
     if run.results.checkpoint == "last":
         expected = len(run.history["epoch"]) - 1
         chosen = best == expected
-    elif run.results.checkpoint == "best" and monitor in {"val/acc", "val/loss"}:
-        scores = run.history[monitor] * (1 if monitor == "val/acc" else -1)
+    elif run.results.checkpoint == "best" and (kind := _kind_of(run, monitor)) is not None:
+        scores = run.history[monitor] * (1 if kind.higher_is_better else -1)
         expected = int(scores.argmax())
         chosen = bool(scores[best] >= scores[expected] - _SAME)
     else:
@@ -122,6 +124,13 @@ def _check_choice(run: Run) -> None:
         raise MismatchError(
             f"{RESULTS}: best_epoch is {best} (0-based), but by {HISTORY} the {run.results.checkpoint} is {expected}"
         )
+
+
+def _kind_of(run: Run, monitor: Any) -> Kind | None:
+    """Return what a monitored metric is; None where the history does not have it in each epoch."""
+    own = {name: each.kind for name, each in run.results.measured.items()}
+    recorded = run.history.get(monitor) if isinstance(monitor, str) else None
+    return None if recorded is None or np.isnan(recorded).any() else kind_of(monitor, own)
 
 
 def _check_training(run: Run) -> None:

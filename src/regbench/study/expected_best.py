@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from regbench.storage.tuning import Tuning
+
 
 @dataclass(frozen=True)
 class ExpectedBest:
@@ -74,6 +76,17 @@ def choice_sd(
     order = np.argsort(sign * np.asarray(scores, dtype=float), kind="stable")
     _, sd = _moments(np.asarray(values, dtype=float)[order], np.array([len(scores)]))
     return float(sd[0])
+
+
+def search_sd(tuning: Tuning) -> dict[str, float]:
+    """Return by setting how much the validation accuracy of what is chosen varies from search to search, a fraction."""
+    found = {}
+    for record in tuning.settings:
+        trials = [each for each in record.trials if each.score is not None and each.accuracy is not None]
+        if trials:
+            scores, accuracies = ([getattr(each, name) for each in trials] for name in ("score", "accuracy"))
+            found[record.setting] = choice_sd(scores, accuracies, tuning.monitor == "val/acc")
+    return found
 
 
 def _moments(ordered: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,13 @@ from typing import Any
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a configuration's values by dotted key; lists and empty groups as JSON text, callbacks as one text."""
+    """Yield a configuration's values by dotted key; lists and empty groups as JSON text, callbacks as one text.
+
+    Loggers are left out: they change no number.
+    """
     for key, value in config.items():
+        if key == "logger" and not prefix:
+            continue
         if key == "callbacks" and not prefix and isinstance(value, dict):
             yield key, _callbacks(value)
         elif isinstance(value, dict) and value:

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 
-from regbench.storage.schema import kind_of
+from regbench.storage.schema import Kind, kind_of
 
 MISSING = "–"
 
@@ -31,17 +31,28 @@ def mean_sd_of(values: Iterable[float], scale: float = 1.0, digits: int = 2) -> 
 
 def points(difference: float | None) -> str:
     """Write a difference of fractions in percentage points: `+1.13`, `−0.20`, the minus as wide as the plus."""
-    return amount(difference, "acc").removesuffix(" points") if _is_known(difference) else MISSING
+    return change(difference, "acc")
 
 
-def amount(value: float, metric: str, sign: bool = True) -> str:
-    """Write a difference with its unit: `+1.13 points` of accuracy, gap or calibration error, else `+0.0123`."""
+def change(difference: float | None, metric: str | Kind) -> str:
+    """Write a difference without its unit, in points where the metric is a fraction."""
+    return amount(difference, metric).removesuffix(" points") if _is_known(difference) else MISSING
+
+
+def amount(value: float, metric: str | Kind, sign: bool = True) -> str:
+    """Write a difference with its unit: `+1.13 points` of accuracy, gap or calibration error, else `+0.0123`.
+
+    Args:
+        value: The difference.
+        metric: Of what; its name tells, or else what it is.
+        sign: Whether a plus is written.
+    """
     plus = "+" if sign else ""
     text = f"{100 * value:{plus}.2f} points" if _in_points(metric) else f"{value:{plus}.4f}"
     return text.replace("-", "−")
 
 
-def interval(low: float | None, high: float | None, metric: str = "test/acc") -> str:
+def interval(low: float | None, high: float | None, metric: str | Kind = "test/acc") -> str:
     """Write an interval of differences, `−0.40 to +0.00`; accuracies in points without the word."""
     return f"{_bound(low, metric)} to {_bound(high, metric)}" if _is_known(low) and _is_known(high) else MISSING
 
@@ -62,7 +73,7 @@ def config_value(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def _bound(value: float, metric: str) -> str:
+def _bound(value: float, metric: str | Kind) -> str:
     """An end of an interval; one that would be rounded to 0 keeps its side of it."""
     scale, digits = (100, 2) if _in_points(metric) else (1, 4)
     if value and not round(scale * value, digits):
@@ -70,7 +81,7 @@ def _bound(value: float, metric: str) -> str:
     return amount(value, metric).removesuffix(" points")
 
 
-def _in_points(metric: str) -> bool:
+def _in_points(metric: str | Kind) -> bool:
     kind = kind_of(metric)
     return kind is not None and kind.fraction
 

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from regbench.storage.results import DamagedError, RunResults
-from regbench.storage.schema import METRICS, TUNING
+from regbench.storage.schema import METRICS, TUNING, name_of
 from regbench.storage.tuning import Tuning, read_tuning
 from regbench.study import run_tables
 from regbench.study.contradictions import MismatchError
 from regbench.study.copies import contradicting
 from regbench.study.margins import MARGIN, margins
+from regbench.study.measured import StudyMetric
 from regbench.study.rows import Identity, unfinished_row
 
 _KEY = ("study", "dataset", "model", "setting", "config_hash", "seed")
@@ -46,6 +47,7 @@ class Found:
     unfinished: list[dict[str, Any]] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
     tables: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, StudyMetric] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     provenance: list[dict[str, Any]] = field(default_factory=list)
@@ -86,7 +88,8 @@ class Found:
         """
         key = tuple(row.get(name) for name in _KEY)
         known = self._seen.setdefault(key, row)
-        for name in METRICS if known is not row else ():
+        own = [name for name in {**row, **known} if name_of(name) in self.measured]
+        for name in dict.fromkeys([*METRICS, *own]) if known is not row else ():
             ours, theirs = row.get(name), known.get(name)
             # Reading a CSV may move the last bit.
             same = ours is theirs if ours is None or theirs is None else math.isclose(ours, theirs, rel_tol=1e-12)
@@ -94,6 +97,12 @@ class Found:
                 place = known.get("folder") or "a results.csv"
                 raise MismatchError(f"{name} is {ours}, but {theirs} for the same run in {place}")
         return known is row
+
+    def add_measured(self, measured: Mapping[str, StudyMetric]) -> None:
+        """Add what metrics of the group `metrics` are, as a run or a table says it."""
+        for name, each in measured.items():
+            known = self.measured.get(name)
+            self.measured[name] = each if known is None else known.joined(each)
 
     def add_row(self, values: dict[str, Any], cells: Mapping[str, Any]) -> None:
         """Add a finished run's row: its own values, and its configuration's, one object where these are the same."""

@@ -20,7 +20,7 @@ from regbench.storage.files import replace_file
 TABLE = ".results.sqlite"
 
 # Raise it when an entry's content or what is computed of predictions changes.
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE runs (name BLOB PRIMARY KEY, stamp BLOB, content TEXT, history BLOB, digest BLOB)",
     "CREATE TABLE shared (digest BLOB PRIMARY KEY, content TEXT) WITHOUT ROWID",

@@ -38,8 +38,8 @@ class LoadedStudy(Study):
 
         Args:
             baseline: The label that the others are compared with.
-            metric: A column of `runs`. Of another metric than test accuracy nothing is called equivalent unless a
-                margin is given.
+            metric: A column of `runs`, also of the group `metrics`, such as `test/f1`. By another metric than an
+                accuracy nothing is called equivalent unless a margin is given.
             margin: The smallest difference that matters, in the metric's unit, such as 0.003 for 0.3 points of
                 accuracy; each data set's own unless given.
 
@@ -53,17 +53,10 @@ class LoadedStudy(Study):
         """
         import pandas as pd
 
-        from regbench.study.comparisons import comparisons
         from regbench.study.report.study_report import judge_families
         from regbench.study.report.tables import comparison_table
-        from regbench.study.statistics import compare
 
-        if metric == "test/acc":
-            families, found = judge_families(self, baseline, margin)
-        else:
-            self._check_metric(metric)
-            families = comparisons(self, baseline)
-            found = [compare(each, metric, margin) for each in families]
+        families, found = judge_families(self, baseline, margin, metric)
         tables = []
         for family, differences in zip(families, found, strict=True):
             said = {each.label: each.sentence for each in differences}
@@ -76,14 +69,19 @@ class LoadedStudy(Study):
         return joined
 
     def report(
-        self, out: str | PathLike[str] | None = None, baseline: str = "none", margin: float | None = None
+        self,
+        out: str | PathLike[str] | None = None,
+        baseline: str = "none",
+        margin: float | None = None,
+        metric: str = "test/acc",
     ) -> Path:
         """Write tables, figures and `report.html`, as `regbench report` does, and return the page's path.
 
         Args:
             out: The report's folder; `report/` in the study's folder unless given.
             baseline: As in `compare`.
-            margin: As in `compare`, a fraction.
+            margin: As in `compare`.
+            metric: As in `compare`.
 
         Raises:
             ValueError: As `compare`, or several studies were loaded and `out` is not given.
@@ -91,15 +89,8 @@ class LoadedStudy(Study):
         from regbench.study.report import report_folder, report_on
 
         folder = report_folder(self.paths, "out=FOLDER") if out is None else Path(out)
-        page, _ = report_on(self, self.paths, folder, baseline, margin)
+        page, _ = report_on(self, self.paths, folder, baseline, margin, metric)
         return page
-
-    def _check_metric(self, metric: str) -> None:
-        from regbench.storage.schema import METRICS
-
-        there = [name for name in METRICS if name in self.runs]
-        if metric not in there:
-            raise ValueError(f"metric: expected one of {', '.join(there)}; received {metric!r}")
 
 
 def load_study(*paths: str | PathLike[str]) -> LoadedStudy:

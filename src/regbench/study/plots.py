@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regbench.storage.schema import kind_of
 from regbench.study.results import Study
 
 if TYPE_CHECKING:
@@ -49,52 +48,57 @@ class Plots:
         drawn = family_figures.advantage_figure(own, self._styles(), FileNames(), metric)
         return _figure(drawn, "advantage", "a baseline, another setting and their curves")
 
-    def differences(self, baseline: str = "none", family: str | int | None = None) -> "Figure":
+    def differences(
+        self, baseline: str = "none", family: str | int | None = None, metric: str = "test/acc"
+    ) -> "Figure":
         """Draw each setting's difference in test accuracy from the baseline, with its interval and verdict.
 
         Args:
             baseline: As in `advantage`.
             family: As in `advantage`.
+            metric: Another column of `Study.runs` to judge by, such as `test/f1`.
 
         Raises:
-            ValueError: There is no such baseline or family, or nothing to compare.
+            ValueError: There is no such baseline, family or metric, or nothing to compare.
         """
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
         from regbench.study.statistics import compare
 
-        own = self._family(baseline, family)
-        drawn = family_figures.difference_figure(own, compare(own), self._styles(), FileNames())
+        own = self._family(baseline, family, metric)
+        drawn = family_figures.difference_figure(own, compare(own, metric, own.margin), self._styles(), FileNames())
         return _figure(drawn, "differences", "a baseline and another setting")
 
-    def seeds(self, family: str | int | None = None) -> "Figure":
+    def seeds(self, family: str | int | None = None, metric: str = "test/acc") -> "Figure":
         """Draw every run's test accuracy, the same seed at the same height in every row.
 
         Args:
             family: As in `advantage`.
+            metric: As in `differences`.
 
         Raises:
-            ValueError: There is no such family.
+            ValueError: There is no such family or metric.
         """
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
 
-        return family_figures.seeds_figure(self._family("none", family), self._styles(), FileNames()).figure
+        return family_figures.seeds_figure(self._family("none", family, metric), self._styles(), FileNames()).figure
 
-    def pairs(self, baseline: str = "none", family: str | int | None = None) -> "Figure":
+    def pairs(self, baseline: str = "none", family: str | int | None = None, metric: str = "test/acc") -> "Figure":
         """Draw a line for every seed, from the baseline's test accuracy to the setting's.
 
         Args:
             baseline: As in `advantage`.
             family: As in `advantage`.
+            metric: As in `differences`.
 
         Raises:
-            ValueError: There is no such baseline or family, or no setting shares two seeds with the baseline.
+            ValueError: There is no such baseline, family or metric, or no setting shares two seeds with the baseline.
         """
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
 
-        drawn = family_figures.pairs_figure(self._family(baseline, family), self._styles(), FileNames())
+        drawn = family_figures.pairs_figure(self._family(baseline, family, metric), self._styles(), FileNames())
         return _figure(drawn, "pairs", "a baseline that shares two seeds with another setting")
 
     def gap(self, family: str | int | None = None) -> "Figure":
@@ -134,7 +138,7 @@ class Plots:
 
         Args:
             column: `probe/acc` (a fixed part of the training images), `val/acc`, `test/acc` where it was tracked, or
-                the same of `loss`.
+                the same of `loss`, or of a metric of the group `metrics`.
             family: As in `advantage`.
 
         Raises:
@@ -214,14 +218,16 @@ class Plots:
             raise ValueError(f"mistakes: expected a setting with wrong answers, received {label}, which has none")
         return mistake_grid("mistakes", read.mistakes, self._classes(own, read), label).figure
 
-    def _family(self, baseline: str, family: str | int | None) -> "Comparison":
-        """Return the family that is asked for, or the only one."""
+    def _family(self, baseline: str, family: str | int | None, metric: str = "test/acc") -> "Comparison":
+        """Return the family that is asked for, or the only one, judged by a metric."""
         from regbench.study.comparisons import comparisons
+        from regbench.study.measured import check_metric
 
+        check_metric(metric, self._study.measured, self._study.metrics)
         found = comparisons(self._study, baseline)
         if not found:
             raise ValueError(f"{self._study.name}: expected finished runs, received none")
-        return found[_place("family", family, [each.title for each in found])]
+        return found[_place("family", family, [each.title for each in found])].judged_by(metric, None)
 
     def _styles(self) -> Mapping[str, "SettingStyle"]:
         """A setting looks the same in every figure of a study, as in its report."""
@@ -241,7 +247,7 @@ def _check_column(column: str, comparison: "Comparison") -> None:
     from regbench.study.report.family_figures import recorded_curves
 
     recorded = recorded_curves(comparison)
-    if column not in recorded or kind_of(column) is None:
+    if column not in recorded:
         raise ValueError(f"expected one of {', '.join(recorded)}, which the runs recorded; received {column!r}")
 
 

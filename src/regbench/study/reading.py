@@ -125,17 +125,21 @@ def _read_chunk(folders: Sequence[Path], gathering: _Gathering | None, shared: S
     stamps = [stamp_of(folder) for folder in folders]
     known = gathering.find(folders, stamps) if gathering is not None else {}
     read = {folder: _read(folder, shared) for folder in folders if folder not in known}
-    finished = [(folder, stamp) for folder, stamp in zip(folders, stamps, strict=True) if _is_whole(read.get(folder))]
+    finished = [
+        (each.run, stamp)
+        for folder, stamp in zip(folders, stamps, strict=True)
+        if (each := read.get(folder)) is not None and each.run is not None
+    ]
     answers = _answers(finished)
-    for folder, stamp in finished:
-        run, answer = read[folder].run, answers[folder]
-        if gathering is not None and run is not None and not isinstance(answer, DamagedError):
+    for run, stamp in finished:
+        answer = answers[run.folder]
+        if gathering is not None and not isinstance(answer, DamagedError):
             gathering.remember(run, answer, stamp)
     for folder in folders:
         if folder in known:
             yield _judged(*known[folder])
-        elif (run := read[folder].run) is not None:
-            yield _judged(run, answers[folder])
+        elif (whole := read[folder].run) is not None:
+            yield _judged(whole, answers[folder])
         else:
             yield read[folder]
 
@@ -152,22 +156,19 @@ def _read(folder: Path, shared: Shared) -> Reading:
         return Reading(folder, error=error)
 
 
-def _is_whole(reading: Reading | None) -> bool:
-    return reading is not None and reading.run is not None
-
-
-def _answers(runs: Sequence[tuple[Path, bytes | None]]) -> dict[Path, Verified | DamagedError | None]:
-    """Read the predictions of these run folders, given with their stamps."""
-    folders = [folder for folder, _ in runs]
-    if max((size_of_predictions(stamp) for _, stamp in runs), default=0) < _LARGE:
-        return {folder: _answer(folder) for folder in folders}
+def _answers(finished: Sequence[tuple[Run, bytes | None]]) -> dict[Path, Verified | DamagedError | None]:
+    """Read the predictions of these runs, given with their stamps."""
+    runs = [run for run, _ in finished]
+    folders = [run.folder for run in runs]
+    if max((size_of_predictions(stamp) for _, stamp in finished), default=0) < _LARGE:
+        return dict(zip(folders, map(_answer, runs), strict=True))
     with ThreadPoolExecutor() as pool:
-        return dict(zip(folders, pool.map(_answer, folders), strict=True))
+        return dict(zip(folders, pool.map(_answer, runs), strict=True))
 
 
-def _answer(folder: Path) -> Verified | DamagedError | None:
+def _answer(run: Run) -> Verified | DamagedError | None:
     try:
-        return read_verified(folder)
+        return read_verified(run.folder, run.recipe.config.get("metrics"))
     except DamagedError as error:
         return error
 

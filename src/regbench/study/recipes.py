@@ -8,7 +8,7 @@ from typing import Any
 
 from regbench.storage.code import told_apart
 from regbench.storage.configs import StoredConfig, check_config, parse_config
-from regbench.storage.identity import hash_of, without_later_keys
+from regbench.storage.identity import hash_of, without_later_keys, without_measured
 from regbench.study.flat_config import flatten
 
 _SEED = "seed"
@@ -40,7 +40,7 @@ class Recipe:
     @cached_property
     def cells(self) -> dict[str, Any]:
         """The configuration's values by column, `config/<dotted.key>`."""
-        return {f"config/{key}": value for key, value in flatten(without_later_keys(self.config))}
+        return {f"config/{key}": value for key, value in flatten(without_measured(without_later_keys(self.config)))}
 
     @cached_property
     def config_hash(self) -> str:

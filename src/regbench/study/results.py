@@ -1,7 +1,7 @@
 """Reads finished runs into tidy tables, and names every run that is not finished."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,16 @@ from typing import Any
 import pandas as pd
 
 from regbench.storage.results import DamagedError, RunResults
-from regbench.storage.schema import CONFIG, HISTORY, PROVENANCE, RESULTS, SWEEP
+from regbench.storage.schema import CONFIG, HISTORY, METRICS, PROVENANCE, RESULTS, SWEEP, Kind, name_of
 from regbench.storage.study_folder import Plan, find_runs, read_plan
 from regbench.storage.tuning import Tuning
 from regbench.study import run_tables
 from regbench.study.contradictions import MismatchError, check_row
 from regbench.study.copies import LABELS, LOGITS
+from regbench.study.expected_best import search_sd
 from regbench.study.flat_config import unflatten
 from regbench.study.found import Found
+from regbench.study.measured import StudyMetric
 from regbench.study.reading import read_folders
 from regbench.study.rows import place_below, run_row, unfinished_row
 from regbench.study.run_folders import Run
@@ -27,6 +29,7 @@ from regbench.study.verification import Verified
 # Of runs that were left out although they ended, unlike those that a half-finished study still lacks.
 LEFT_OUT = frozenset({"failed", "diverged", "damaged", "mismatch"})
 
+_SPLITS = ("train/", "val/", "test/")
 _REASONS = {
     "failed": "failed; error.txt has the traceback",
     "diverged": "the loss was no longer finite",
@@ -63,6 +66,8 @@ class Study:
         configs: Composed configurations by `config_hash`, without seed and study; empty where read from a CSV.
         provenance: The distinct blocks of versions, commit, data and device.
         tuning: How the settings were searched, where one study is read that was tuned.
+        measured: By name, the metrics of the group `metrics` that any run has: columns of `runs`, `test/f1`, empty
+            where a run has none.
     """
 
     name: str
@@ -75,6 +80,18 @@ class Study:
     configs: dict[str, dict[str, Any]]
     provenance: list[dict[str, Any]]
     tuning: Tuning | None = None
+    measured: dict[str, StudyMetric] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What the metrics of the group `metrics` are, by name; without those that runs define differently."""
+        return {name: each.kind for name, each in self.measured.items() if len(each.definitions) == 1}
+
+    @property
+    def metrics(self) -> list[str]:
+        """The columns of `runs` that are metrics: those of every run, then those of the group `metrics`."""
+        own = [name for name in map(str, self.runs) if name.startswith(_SPLITS) and name_of(name) in self.measured]
+        return [*(name for name in METRICS if name in self.runs), *own]
 
 
 def load(*paths: str | PathLike[str]) -> Study:
@@ -126,6 +143,7 @@ def _study(found: Found) -> Study:
         configs=found.configs,
         provenance=found.provenance,
         tuning=found.tuning(),
+        measured=found.measured,
     )
 
 
@@ -198,9 +216,12 @@ def _add_run(run: Run, path: Path, found: Found, verified: Verified | None) -> s
     results = run.results
     study = results.study or path.resolve().name
     found.describe(run.folder, path, results)
+    computed = verified.scores.own if verified else {}
+    found.add_measured({name: StudyMetric.of(each, name in computed) for name, each in results.measured.items()})
     row = run_row(run, study, verified)
     if (tuning := found.tuning_of(run.folder.absolute().parents[2])) is not None:
         row[run_tables.TUNED] = " ".join(tuning.searched)
+        row[run_tables.SEARCH_SD] = search_sd(tuning).get(row["setting"])
     if found.is_new(row):
         found.add_row(row, run.recipe.cells)
         found.add_history(row, run.history)
@@ -217,6 +238,9 @@ def _read_table(path: Path, found: Found) -> None:
     """Read a report's results.csv, and the history.csv and provenance.json beside it."""
     table = run_tables.read_results(path)
     finished = table["status"] == "finished"
+    made = path.with_name(PROVENANCE)
+    if finished.any() and made.is_file():
+        found.add_measured(run_tables.read_measured(made))
     keys = []
     distinct: dict[tuple[Any, ...], dict[str, Any]] = {}
     for values in run_tables.records(table[finished].drop(columns=["status", "reason"], errors="ignore")):
@@ -245,7 +269,6 @@ def _read_table(path: Path, found: Found) -> None:
         history = run_tables.read_history(beside)
         wanted = pd.MultiIndex.from_tuples(keys, names=["study", "config_hash", "seed"])
         found.history_parts.append(history[pd.MultiIndex.from_frame(history[wanted.names]).isin(wanted)])
-    made = path.with_name(PROVENANCE)
     if keys and made.is_file():
         commands, blocks = run_tables.read_provenance(made)
         found.add_commands(commands)

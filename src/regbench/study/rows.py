@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regbench.storage.results import RunResults
-from regbench.storage.schema import METRICS, label_of, read_run_path
+from regbench.storage.schema import METRICS, label_of, name_of, read_run_path
 from regbench.study import run_folders, run_tables
 from regbench.study.copies import LABELS, LOGITS
 from regbench.study.margins import MARGIN
@@ -41,6 +41,7 @@ def run_row(run: run_folders.Run, study: str, verified: Verified | None) -> dict
     row |= {name: row[name] or label_of(config.get(name)) for name in ("dataset", "model", "optimizer", "scheduler")}
     row |= dict(zip(CODES, run.recipe.told_apart(results.provenance), strict=True))
     row |= {name: results.metrics.get(name) for name in METRICS}
+    row |= {name: value for name, value in results.metrics.items() if name_of(name) in results.measured}
     row |= {f"seconds/{part}": value for part, value in results.seconds}
     row[DATA] = str(results.provenance.get("dataset_sha256") or "")[:12] or None
     row |= {LOGITS: verified.logits, LABELS: verified.labels} if verified else {}

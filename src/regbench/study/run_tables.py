@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from regbench.storage.results import Seconds
-from regbench.storage.schema import METRICS
+from regbench.storage.schema import METRICS, Kind
 from regbench.study.margins import MARGIN
+from regbench.study.measured import StudyMetric
 from regbench.study.run_folders import CURVES, rename_curves
 
 IDENTITY = ("study", "dataset", "model", "setting", "label")
@@ -28,6 +29,8 @@ STAGES, ADDED_AFTER = "stages", "added_after"
 DATA = "data"
 # The keys that each setting chose for itself by a search, joined by spaces; there only if some study was tuned.
 TUNED = "tuned"
+# How much the accuracy of what such a search chooses varies from search to search, by the bootstrap over its trials.
+SEARCH_SD = "search_sd"
 # What tells a run from others in the tables.
 RUN = ["study", "dataset", "model", "config_hash", "seed"]
 HISTORY_IDENTITY = [*IDENTITY, "config_hash", "seed", "split_seed"]
@@ -103,6 +106,27 @@ def read_history(path: Path) -> pd.DataFrame:
     table = _read_csv(path)
     table.columns = pd.Index(rename_curves(list(table.columns)))
     return _with_columns(table, HISTORY_COLUMNS, path)
+
+
+def read_measured(path: Path) -> dict[str, StudyMetric]:
+    """Return what the metrics of the group `metrics` are, by the `provenance.json` that a report wrote.
+
+    Raises:
+        ValueError: The file is not what a report writes.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8")).get("measured", {})
+        return {
+            str(name): StudyMetric(
+                Kind(str(each["words"]), each["higher_is_better"] is True, each["fraction"] is True),
+                each["by_class"] is True,
+                tuple(map(str, each["definitions"])),
+                verified=False,
+            )
+            for name, each in stored.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected an object that describes metrics, got {error}") from error
 
 
 def read_provenance(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

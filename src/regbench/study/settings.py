@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.storage.code import KNOWN
+from regbench.storage.naming import is_strength, write_strengths
 from regbench.study.formatting import config_value
 
 NONE = "none"
@@ -28,8 +29,6 @@ NOT_COMPARED = {
 }
 # A technique whose parameter of one of these names is zero does nothing.
 STRENGTHS = frozenset({"p", "coefficient"})
-# Numbers of techniques that say how they are computed, not how strong they are.
-_NO_STRENGTH = frozenset({"momentum", "eps"})
 
 
 def label_settings(runs: pd.DataFrame) -> pd.Series:
@@ -63,19 +62,18 @@ def with_strength(runs: pd.DataFrame, label: str) -> str:
 
     `dropout (p = 0.5)`; the label alone where nothing more is known.
     """
-    rows = runs[runs["label"] == label]
-    setting = str(rows["setting"].iloc[0]) if "setting" in rows and len(rows) else NONE
-    techniques = [] if NONE in {setting, label} else setting.split("+")
-    shown = []
-    for name in parameter_columns(rows, techniques):
-        technique, _, parameter = name.removeprefix(REGULARIZER).partition(".")
-        value = rows[name].iloc[0]
-        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-        if not is_number or pd.isna(value) or parameter in _NO_STRENGTH or f"{parameter}=" in label:
-            continue
-        if rows[name].nunique() == 1:
-            shown.append(f"{f'{technique} ' if len(techniques) > 1 else ''}{parameter} = {config_value(value)}")
-    return f"{label} ({', '.join(shown)})" if shown else label
+    shown = _constant_strengths(runs, label)
+    several = len(_techniques(runs, label)) > 1
+    texts = [
+        f"{f'{technique} ' if several else ''}{parameter} = {config_value(value)}"
+        for technique, parameter, value in shown
+    ]
+    return f"{label} ({', '.join(texts)})" if texts else label
+
+
+def short_with_strength(runs: pd.DataFrame, label: str) -> str:
+    """Name a setting as `with_strength` does, in the form of labels: `dropout p=0.5`."""
+    return " ".join([label, *write_strengths(_constant_strengths(runs, label))])
 
 
 def drop_known_code(runs: pd.DataFrame) -> pd.DataFrame:
@@ -142,6 +140,26 @@ def natural_order(label: str) -> tuple[tuple[bool, str | float], ...]:
     return tuple(
         (number, float(part) if number else part) for number, part in zip(cycle([False, True]), parts, strict=False)
     )
+
+
+def _techniques(runs: pd.DataFrame, label: str) -> list[str]:
+    """Return the techniques of a setting; none of the baseline, whatever it was made with."""
+    rows = runs[runs["label"] == label]
+    setting = str(rows["setting"].iloc[0]) if "setting" in rows and len(rows) else NONE
+    return [] if NONE in {setting, label} else setting.split("+")
+
+
+def _constant_strengths(runs: pd.DataFrame, label: str) -> list[tuple[str, str, float]]:
+    """Return technique, parameter and value of the strengths that a label does not have and all its runs share."""
+    rows = runs[runs["label"] == label]
+    shown = []
+    for name in parameter_columns(rows, _techniques(runs, label)):
+        technique, _, parameter = name.removeprefix(REGULARIZER).partition(".")
+        value = rows[name].iloc[0]
+        number = value.item() if isinstance(value, np.generic) else value
+        if is_strength(parameter, number) and f"{parameter}=" not in label and rows[name].nunique() == 1:
+            shown.append((technique, parameter, number))
+    return shown
 
 
 def _told_apart_by_code(runs: pd.DataFrame, labels: pd.Series) -> pd.Series:

@@ -12,6 +12,7 @@ from regbench.storage.results import DamagedError, RunResults, one_line
 from regbench.storage.schema import PREDICTIONS, RESULTS
 from regbench.study.contradictions import MismatchError
 from regbench.study.predictions import check_predictions, read_arrays
+from regbench.study.recomputed import Recomputed, recompute
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,6 +29,7 @@ class Scores(BaseModel):
         acc: Share of right answers.
         ece: Expected calibration error, 15 equal bins.
         ece_tolerance: How far rounding to single precision may have moved the recorded calibration error.
+        own: Those of the group `metrics` that are known, by name.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
@@ -36,6 +38,7 @@ class Scores(BaseModel):
     acc: float
     ece: float
     ece_tolerance: float
+    own: dict[str, Recomputed] = Field(default_factory=dict)
 
 
 class Verified(BaseModel):
@@ -54,8 +57,12 @@ class Verified(BaseModel):
     labels: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-def read_verified(folder: Path) -> Verified | None:
+def read_verified(folder: Path, metrics: Any = None) -> Verified | None:
     """Return what a run's predictions give; None without `predictions.npz`: nothing is verified then.
+
+    Args:
+        folder: The run's.
+        metrics: The configuration's group, as far as there is one.
 
     Raises:
         DamagedError: The file holds no predictions.
@@ -69,7 +76,7 @@ def read_verified(folder: Path) -> Verified | None:
         check_predictions(logits, labels)
         same = bool((logits == logits[:1]).all())
         return Verified(
-            scores=score(logits, labels),
+            scores=score(logits, labels).model_copy(update={"own": recompute(metrics, logits, labels)}),
             logits="" if same else _digest(logits.astype(np.float64)),
             labels=_digest(labels.astype(np.int64)),
         )
@@ -95,6 +102,12 @@ def check_scores(results: RunResults, found: Scores) -> None:
         recorded, given = results.metrics[f"test/{name}"], getattr(found, name)
         if recorded is None or abs(recorded - given) > tolerance:
             raise MismatchError(f"{RESULTS}: test/{name} is {recorded}, but {PREDICTIONS} gives {given:.8g}")
+    for name, computed in found.own.items():
+        if f"test/{name}" not in results.metrics:
+            continue  # The run is older than the metric.
+        recorded = results.metrics[f"test/{name}"]
+        if recorded is None or abs(recorded - computed.value) > computed.tolerance:
+            raise MismatchError(f"{RESULTS}: test/{name} is {recorded}, but {PREDICTIONS} gives {computed.value:.8g}")
 
 
 def score(logits: Array, labels: Array) -> Scores:

@@ -14,6 +14,7 @@ from regbench.config.composing import CONFIGS, to_plain
 from regbench.config.errors import describe_error
 from regbench.storage.schema import ERROR
 from regbench.storage.study_folder import read_or_rebuild_plan
+from regbench.sweeps.comparing import print_comparison
 from regbench.sweeps.first_checks import FirstChecks
 from regbench.sweeps.progress import Progress, progress_of
 from regbench.sweeps.signals import end_worker, stopping_workers, watch_parent
@@ -37,6 +38,8 @@ def main() -> None:
         from regbench import display
 
         counts = Progress(FirstChecks.sweep).counts()
+        if stopped is None and counts["done"]:
+            print_comparison(FirstChecks.sweep)
         display.print_sweep(FirstChecks.sweep, counts, FirstChecks.rest)
     if stopped is not None:
         sys.exit(exit_status(stopped))
@@ -72,9 +75,10 @@ def train(config: DictConfig) -> None:
             # What is wrong with a value is said in full by its line; a slip in somebody's code needs its traceback.
             traceback_too = not isinstance(error, (ValueError, OSError)) and (folder / ERROR).exists()
             sys.exit(f"error: {describe_error(error)}" + (f" (see {folder / ERROR})" if traceback_too else ""))
-        print(
-            display.failed_line(folder, describe_error(error), progress_of(sweep).counts()), file=sys.stderr, flush=True
-        )
+        progress = progress_of(sweep)
+        name = progress.name_of(os.path.relpath(job.runtime.output_dir, sweep))
+        line = display.failed_line(name, folder, describe_error(error), progress.counts())
+        print(line, file=sys.stderr, flush=True)
         return
     except (KeyboardInterrupt, Terminated) as stop:
         if in_worker:
@@ -86,7 +90,9 @@ def train(config: DictConfig) -> None:
     if sweep is None:
         display.print_results(folder, results)
     else:
-        print(display.finished_line(results, progress_of(sweep).counts()), flush=True)
+        progress = progress_of(sweep)
+        name = progress.name_of(os.path.relpath(job.runtime.output_dir, sweep))
+        print(display.finished_line(name, results, progress.counts()), flush=True)
 
 
 def _runs() -> list[Path]:

@@ -3,12 +3,13 @@
 What it takes of the study is imported where it is needed: other sweeps start without pandas.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig
 
+from regbench.config.metrics import names
 from regbench.storage.schema import METRICS
 from regbench.storage.study_folder import Plan
 from regbench.sweeps.first_checks import given
@@ -46,7 +47,7 @@ def design_of(config: DictConfig, plan: Plan) -> Design | None:
                 f"{override.input_line}: expected no seeds beside seeds=until_sure, which takes them by "
                 f"{_KEY}.stages={_shown(sweeper.stages)}"
             )
-    design = Design(_stages(sweeper.stages), _metric(sweeper.get("metric")))
+    design = Design(_stages(sweeper.stages), _metric(sweeper.get("metric"), names(config.get("metrics"))))
     began = plan.stages, plan.metric
     if plan.stages and began != (list(design.stages.sizes), design.metric):
         raise ValueError(
@@ -87,9 +88,10 @@ def _stages(value: Any) -> "Stages":
         raise ValueError(f"{_KEY}.{error}") from error
 
 
-def _metric(value: Any) -> str:
-    if value not in METRICS:
-        raise ValueError(f"{_KEY}.metric: expected one of {', '.join(METRICS)}; received {value!r}")
+def _metric(value: Any, own: Iterable[str]) -> str:
+    known = [*METRICS, *(f"{split}/{name}" for name in own for split in ("train", "val", "test"))]
+    if value not in known:
+        raise ValueError(f"{_KEY}.metric: expected one of {', '.join(known)}; received {value!r}")
     return str(value)
 
 

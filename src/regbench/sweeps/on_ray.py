@@ -142,19 +142,20 @@ def _await(ray: Any, runs: dict[Any, str], study: Path) -> None:
                 why = " ".join(str(error).split("\n")[0].split())
                 print(f"{study / runs[each]}: left for the next call ({why})", file=sys.stderr, flush=True)
             else:
-                _tell(study / runs[each], progress)
+                _tell(study, runs[each], progress)
 
 
-def _tell(folder: Path, progress: Progress) -> None:
+def _tell(study: Path, run: str, progress: Progress) -> None:
     """Print how a run ended; its worker's own lines are in Ray's logs, on whatever node it was."""
-    results = read_results(folder)
+    results = read_results(study / run)
     if results is None or results.status == INTERRUPTED:
         return
+    name, counts = progress.name_of(run), progress.counts()
     if results.status == FINISHED:
-        print(display.finished_line(results, progress.counts()), flush=True)
+        print(display.finished_line(name, results, counts), flush=True)
     else:
-        line = display.failed_line(folder, results.error or results.status, progress.counts())
-        print(line, file=sys.stderr, flush=True)
+        message = results.error or results.status
+        print(display.failed_line(name, study / run, message, counts), file=sys.stderr, flush=True)
 
 
 def _cancel(ray: Any, runs: Any) -> None:

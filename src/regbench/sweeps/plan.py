@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from regbench.config.resolvers import program
-from regbench.runs.claiming import discard, refuse_other_run
+from regbench.runs.claiming import discard, finished_run, lacking_metrics, refuse_other_run
 from regbench.storage.lock import forget_deaths
 from regbench.storage.results import is_finished
 from regbench.storage.schema import CONFIG, read_run_path
@@ -34,6 +34,7 @@ class Call:
         settings: Each setting's overrides, without the seed.
         resolver: Resolves further runs.
         design: The stages; None of a grid.
+        finished: How many of the runs were finished before.
     """
 
     folder: Path
@@ -41,6 +42,13 @@ class Call:
     settings: list[list[str]]
     resolver: Resolver
     design: Design | None
+    finished: int
+
+    @property
+    def described(self) -> str:
+        """What the call asks for, in a line."""
+        stage = " in stage 1" if self.design else ""
+        return f"{self.folder}: {len(self.runs)} runs{stage}, {self.finished} of them finished before"
 
 
 def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
@@ -80,10 +88,24 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
             discard(folder / each.name, each.spec)
         elif each.name not in done:
             forget_deaths(folder / each.name)
-    stage = " in stage 1" if design else ""
-    before = sum(each.name in done for each in runs)
-    print(f"{folder}: {len(runs)} runs{stage}, {before} of them finished before", flush=True)
-    return Call(folder, runs, without_seeds, resolver, design)
+    _tell_lacking_metrics(folder, [each for each in runs if each.name in done])
+    return Call(folder, runs, without_seeds, resolver, design, sum(each.name in done for each in runs))
+
+
+def _tell_lacking_metrics(folder: Path, finished: Iterable[ResolvedRun]) -> None:
+    """Say in one line which finished runs lack metrics that the call asks for."""
+    lacking: dict[str, list[str]] = {}
+    for each in finished:
+        results = finished_run(folder / each.name) if each.spec.config.get("metrics") else None
+        for name in lacking_metrics(results, each.spec.config) if results is not None else ():
+            lacking.setdefault(name, []).append(each.name)
+    for name, runs in lacking.items():
+        others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        print(
+            f"{folder}: {runs[0]}{others} finished without metrics={name} as it is now; force=true trains them again",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def grid(overrides: Iterable[Override]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from regbench.storage.results import read_status
 from regbench.storage.schema import DIVERGED, FAILED, FINISHED, RESULTS, SWEEP
 from regbench.storage.study_folder import read_or_rebuild_plan
+from regbench.sweeps.states import RunNames
 
 # Looking at the runs that are left takes at most this share of the time.
 _SHARE = 0.05
@@ -39,6 +40,7 @@ class Progress:
         self._called = plan.stat().st_mtime_ns if plan.exists() else 0
         self._ended: dict[str, bool] = {}
         self._left = dict.fromkeys(read_or_rebuild_plan(folder).runs)
+        self._names = RunNames(folder, self._left)
         self._next_look = 0.0
 
     def has_ended(self, run: str) -> bool:
@@ -48,6 +50,10 @@ class Progress:
             if status == FINISHED or (status in {FAILED, DIVERGED} and self._is_new(run)):
                 self._note(run, status == FINISHED)
         return run in self._ended
+
+    def name_of(self, run: str) -> str:
+        """Return what a run is called, `dropout p=0.3 seed 1`."""
+        return self._names.of(run)
 
     def counts(self) -> dict[str, int]:
         """Return the three numbers."""

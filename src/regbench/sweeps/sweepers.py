@@ -1,5 +1,6 @@
 """RegBench's sweepers for Hydra: a grid, and what it shares with seeds in stages."""
 
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from regbench.storage.results import is_finished
 from regbench.sweeps.launcher import PlannedLauncher
 from regbench.sweeps.plan import Call, plan_call
 from regbench.sweeps.resolving import ResolvedRun
+from regbench.sweeps.watching import announced, watched
 
 
 class PlannedSweeper(Sweeper):
@@ -30,6 +32,8 @@ class PlannedSweeper(Sweeper):
         self.hydra_context: HydraContext | None = None
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
+        self._began = time.monotonic()
+        self._runs: dict[str, None] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives, and make the launcher."""
@@ -42,7 +46,10 @@ class PlannedSweeper(Sweeper):
         """Plan and run; returns what launchers return that run jobs."""
         if self.config is None or self.hydra_context is None:
             raise RuntimeError("sweep was called before setup")
-        return self.run(plan_call(self.config, self.hydra_context.config_loader))
+        with announced(f"{self.config.hydra.sweep.dir}: planning the runs"):
+            call = plan_call(self.config, self.hydra_context.config_loader)
+        print(call.described, flush=True)
+        return self.run(call)
 
     @abstractmethod
     def run(self, call: Call) -> list[Sequence[JobReturn]]:
@@ -56,16 +63,18 @@ class PlannedSweeper(Sweeper):
             runs: Planned ones.
             first: How many jobs were launched before.
         """
+        self._runs |= dict.fromkeys(each.name for each in runs)
         left = [each for each in runs if not is_finished(folder / each.name)]
         if not left or self.launcher is None:
             return []
-        if isinstance(self.launcher, PlannedLauncher):
-            self.launcher.train_runs(folder, [each.name for each in left])
-            return []
-        results = self.launcher.launch([each.job() for each in left], initial_job_idx=first)
-        for each in results:
-            _ = each.return_value  # raises what ended the job, if anything did
-        return [results]
+        with watched(folder, list(self._runs), self._began):
+            if isinstance(self.launcher, PlannedLauncher):
+                self.launcher.train_runs(folder, [each.name for each in left])
+                return []
+            results = self.launcher.launch([each.job() for each in left], initial_job_idx=first)
+            for each in results:
+                _ = each.return_value  # raises what ended the job, if anything did
+            return [results]
 
 
 class GridSweeper(PlannedSweeper):

@@ -153,11 +153,12 @@ class Worker:
         except Exception as error:
             self._given_up.add(name)
             self._progress.has_ended(name)
-            line = display.failed_line(folder, describe_error(error), self._progress.counts())
+            called = self._progress.name_of(name)
+            line = display.failed_line(called, folder, describe_error(error), self._progress.counts())
             print(line, file=sys.stderr, flush=True)
             return True
         self._progress.has_ended(name)
-        print(display.finished_line(results, self._progress.counts()), flush=True)
+        print(display.finished_line(self._progress.name_of(name), results, self._progress.counts()), flush=True)
         return True
 
 

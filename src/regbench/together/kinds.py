@@ -7,7 +7,7 @@ from typing import Any
 from regbench.storage.identity import identity
 
 # Of what decides a run's numbers, a member's own trainer and data see to these.
-_OWN = ("scheduler", "callbacks", "monitor")
+_OWN = ("scheduler", "callbacks", "monitor", "metrics")
 _DROPOUT = "regbench.regularizers.dropout.Dropout"
 _DECAY = "regbench.regularizers.weight_decay.WeightDecay"
 _TRAINER = ("_target_", "max_epochs", "accelerator", "devices", "precision", "deterministic", "benchmark")
@@ -19,7 +19,7 @@ def kind_of(config: Mapping[str, Any]) -> str:
     """Return what is the same for runs that can be trained as one program.
 
     They may differ in their seeds, splits, learning rate, schedule, weight decay and dropout's p, and in what their
-    own callbacks do at an epoch's end.
+    own callbacks and metrics do at an epoch's end.
 
     Args:
         config: A run's composed configuration.

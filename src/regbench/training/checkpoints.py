@@ -48,7 +48,9 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: Where checkpoints are kept.
-        monitor: `val/acc` or `val/loss`; `None` without validation, when the last epoch is the chosen one.
+        monitor: `val/acc`, `val/loss` or another metric; `None` without validation, when the last epoch is the chosen
+            one.
+        higher_is_better: Whether the monitored metric is better when it is larger.
         identity: What `run_identity` gives.
         elapsed: Gives the run's seconds so far, over all calls.
         engine: What is to be known of who computes, when the run resumes.
@@ -58,12 +60,14 @@ class Checkpoints(Checkpoint):
         self,
         folder: Path,
         monitor: str | None,
+        higher_is_better: bool,
         identity: Mapping[str, Any],
         elapsed: Callable[[], float],
         engine: Mapping[str, Any],
     ) -> None:
         self.folder = folder
         self.monitor = monitor
+        self.higher_is_better = higher_is_better
         self.identity = dict(identity)
         self.elapsed = elapsed
         self.engine = dict(engine)
@@ -131,7 +135,7 @@ class Checkpoints(Checkpoint):
     def _is_better(self, score: float) -> bool:
         if self.best_score is None:
             return True
-        return score < self.best_score if self.monitor == "val/loss" else score > self.best_score
+        return score > self.best_score if self.higher_is_better else score < self.best_score
 
 
 def read_checkpoint(path: Path, map_location: Any = None) -> dict[str, Any]:

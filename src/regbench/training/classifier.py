@@ -15,6 +15,7 @@ from regbench.seeding import stream_seed
 from regbench.training.around_steps import AroundSteps
 from regbench.training.attributes import TECHNIQUES, Attributes, is_plain
 from regbench.training.compiling import Compiled
+from regbench.training.measures import Measures
 from regbench.training.scoring import scores
 from regbench.training.steps import ChunkedModule
 
@@ -35,6 +36,7 @@ class Classifier(ChunkedModule):
         seed: With the epoch, it seeds the stochastic layers and batch changes.
         compile: Whether forward pass and loss are compiled.
         watched: Names of the validation loaders, in their order.
+        measures: What is scored besides; nothing unless given.
     """
 
     _one_hot: Tensor
@@ -51,6 +53,7 @@ class Classifier(ChunkedModule):
         seed: int,
         compile: bool,
         watched: tuple[str, ...],
+        measures: Measures | None = None,
     ) -> None:
         super().__init__()
         # Convolutions are quickest in channels-last, but for a compiled step without the compiler's own layout pass.
@@ -63,6 +66,7 @@ class Classifier(ChunkedModule):
         self.num_classes = num_classes
         self.seed = seed
         self.watched = watched
+        self.measures = measures or Measures({}, num_classes)
         self._attributes = Attributes(regularizer, net)
         self._around_steps = AroundSteps(regularizer, net)
         self._penalizes_logits = regularizer.fills("penalty_on_logits")
@@ -186,8 +190,10 @@ class Classifier(ChunkedModule):
                 {"train/objective": objective / examples, "train/acc_online": correct / examples}, logger=False
             )
         for name, logits, labels in zip(self.watched, self._logits, self._labels, strict=True):
-            values = scores(torch.cat(logits), torch.cat(labels))
-            self.log_dict({f"{name}/{metric}": value for metric, value in values.items()}, logger=False)
+            values = scores(torch.cat(logits), torch.cat(labels), self.measures)
+            # A curve for each class of each split would be too many.
+            whole = {f"{name}/{metric}": value for metric, value in values.items() if "/" not in metric}
+            self.log_dict(whole, logger=False)
         self._logits, self._labels = [], []
         self._lay_out(self._training_format)
 

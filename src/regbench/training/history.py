@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from regbench.storage.files import write_text
-from regbench.storage.schema import HISTORY_COLUMNS
+from regbench.storage.schema import HISTORY_COLUMNS, history_columns
 
 
 class DivergedError(RuntimeError):
@@ -20,17 +21,19 @@ class DivergedError(RuntimeError):
 
 
 class History(pl.Callback):
-    """Writes `history.csv`, one row per epoch, and the same numbers to TensorBoard; stops a run that diverged.
+    """Writes `history.csv`, one row per epoch; stops a run that diverged.
 
     Epochs count from 0 in the file. `lr` is the rate of the epoch's first step, `seconds` the time of its training
     part.
 
     Args:
         path: The file to write.
+        measured: Names of what is scored besides.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, measured: Iterable[str] = ()) -> None:
         self.path = path
+        self._columns = history_columns(measured)
         self.rows: list[dict[str, float]] = []
         self.evaluation_seconds = 0.0
         self._rate = 0.0
@@ -59,7 +62,7 @@ class History(pl.Callback):
             "epoch": trainer.current_epoch,
             "lr": self._rate,
             "seconds": round(self._trained - self._started, 4),
-            **{name: metrics[name] for name in HISTORY_COLUMNS if name in metrics},
+            **{name: metrics[name] for name in self._columns if name in metrics},
         }
         for name, value in row.items():
             if not math.isfinite(value):
@@ -69,9 +72,6 @@ class History(pl.Callback):
                 raise DivergedError(f"the weight {name} is not finite in epoch {trainer.current_epoch + 1}")
         self.rows.append(row)
         write_text(self.path, self._table())
-        if trainer.logger is not None:
-            values = {name: value for name, value in row.items() if name != "epoch"}
-            trainer.logger.log_metrics(values, step=trainer.current_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what goes into a checkpoint, so that a run that resumes has the rows of the epochs before it."""
@@ -85,6 +85,8 @@ class History(pl.Callback):
 
     def _table(self) -> str:
         columns = [name for name in HISTORY_COLUMNS if not name.startswith("test/") or name in self.rows[0]]
+        # A run that resumes may measure more, or less, than before.
+        columns += dict.fromkeys(name for row in self.rows for name in row if name not in HISTORY_COLUMNS)
         table = io.StringIO()
         writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()

@@ -6,19 +6,26 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from regbench.data import Batches
+from regbench.training.measures import Measures
 
 CALIBRATION_BINS = 15
 MISTAKES = 24
 
 
-def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def scores(logits: Tensor, labels: Tensor, measures: Measures | None = None) -> dict[str, float]:
     """Return `loss` (plain cross-entropy), `acc` and `ece` (calibration error, 15 equal bins) over a whole split.
+
+    What is measured besides follows, as `Measures.score` names it.
 
     Calibration error: Guo, Pleiss, Sun and Weinberger (2017), arXiv:1706.04599.
 
     Args:
         logits: `(N, C)`.
         labels: `(N,)`.
+        measures: Further metrics.
+
+    Raises:
+        ValueError: One of these fails or returns no number.
     """
     examples, classes = logits.shape
     accuracy = multiclass_accuracy(logits, labels, classes, average="micro").item()
@@ -30,6 +37,7 @@ def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "ece": multiclass_calibration_error(logits.softmax(1), labels, classes, n_bins=CALIBRATION_BINS).item()
         if finite
         else float("nan"),
+        **(measures.score(logits, labels) if measures is not None else {}),
     }
 
 

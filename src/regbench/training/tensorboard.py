@@ -3,46 +3,58 @@
 Images are drawn once per run; histograms are written after each epoch where `histograms` is true.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 from regbench.data import ImageData
-from regbench.drawing.confusion import confusion_matrix
-from regbench.drawing.pictures import visible
-from regbench.drawing.reliability import Calibration, bin_by_confidence, calibration_error, reliability_diagram
-from regbench.drawing.style import SettingStyle, figure_style
+from regbench.drawing.run_pictures import draw_predictions, draw_tiles
 from regbench.storage.results import RunResults
 from regbench.training.classifier import Classifier
+from regbench.training.loggers import tensorboards
 from regbench.training.scoring import most_confident_mistakes
 
+Draw = Callable[..., Any]
+
 SAMPLES = 32
-_COLUMNS = 8
-_DPI = 150
+CHOSEN = "with chosen weights"  # of the tags of a run's scores
+# By name, in the alphabetical order in which TensorBoard shows them, with what it calls them.
+_FIRST_COLUMNS = {"setting": "setting", "strengths": "strengths", "trained_at": "learning_rate"}
+# The first of them are seen without scrolling.
+_FIRST_SCORES = ("test/acc", "val/acc", "gap")
 
 
 class TrainingSamples(pl.Callback):
-    """Shows the first batch as the network is given it, with its targets: after augmentation, mixup and their like."""
+    """Shows the first batch as the network is given it, with its targets: after augmentation, mixup and their like.
+
+    Args:
+        draw: Calls a function of `regbench.drawing` with its arguments, here or elsewhere.
+    """
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the batch that training is about to begin with, without taking part in it."""
-        data, logger = trainer.datamodule, trainer.logger  # type: ignore[attr-defined]  # set at run time
+        data, loggers = trainer.datamodule, tensorboards(trainer.loggers)  # type: ignore[attr-defined]  # set at run time
         if trainer.current_epoch > 0 or not (  # a run that resumes has shown it already
-            isinstance(pl_module, Classifier) and isinstance(data, ImageData) and isinstance(logger, TensorBoardLogger)
+            loggers and isinstance(pl_module, Classifier) and isinstance(data, ImageData)
         ):
             return
         if (batch := pl_module.preview(next(iter(data.training_batches())))) is None:
             return
         images, targets = batch
         captions = [_blend(shares, data.classes) for shares in targets[:SAMPLES].cpu()]
-        _show(logger, "training samples", tiles(images[:SAMPLES], captions), 0)
+        pixels = self._draw(draw_tiles, _as_arrays(images[:SAMPLES]), captions)
+        for logger in loggers:
+            logger.experiment.add_image("training samples", pixels, 0, dataformats="HWC")
 
 
 class WeightHistograms(pl.Callback):
@@ -50,44 +62,57 @@ class WeightHistograms(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write one histogram per parameter."""
-        if isinstance(trainer.logger, TensorBoardLogger) and isinstance(pl_module, Classifier):
+        if not isinstance(pl_module, Classifier):
+            return
+        for logger in tensorboards(trainer.loggers):
             for name, parameter in pl_module.net.named_parameters():
-                trainer.logger.experiment.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
+                logger.experiment.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
 
 
-def show_predictions(logger: TensorBoardLogger, data: ImageData, logits: Tensor, labels: Tensor, step: int) -> None:
+def show_predictions(
+    loggers: Sequence[TensorBoardLogger], data: ImageData, logits: Tensor, labels: Tensor, step: int, draw: Draw
+) -> None:
     """Show what the chosen network makes of the test images.
 
     Args:
-        logger: Where the pictures go.
+        loggers: Where the pictures go; without any, none is drawn.
         data: Whose test split was predicted.
         logits: `(N, C)`.
         labels: `(N,)`.
         step: One after the last epoch: a run that was stopped before its end and resumes shows them again.
+        draw: As in `TrainingSamples`.
     """
+    if not loggers:
+        return
     probabilities = logits.softmax(1)
     confidence, answers = probabilities.max(1)
     wrong = most_confident_mistakes(logits, labels)
-    if len(wrong):
-        captions = [
-            f"{data.classes[labels[each]]}\n→ {data.classes[answers[each]]}\n{confidence[each]:.1%} sure"
-            for each in wrong.tolist()
-        ]
-        images = data.splits["test"].images[wrong.to(data.splits["test"].images.device)]
-        _show(logger, "test/mistakes", tiles(images, captions), step)
+    captions = [
+        f"{data.classes[labels[each]]}\n→ {data.classes[answers[each]]}\n{confidence[each]:.1%} sure"
+        for each in wrong.tolist()
+    ]
+    images = data.splits["test"].images
     counts = torch.bincount(labels * len(data.classes) + answers, minlength=len(data.classes) ** 2)
-    bins = bin_by_confidence(confidence.numpy(), (answers == labels).numpy())
-    found = {"test images": Calibration(bins, calibration_error(bins))}
-    styles = {"test images": SettingStyle("#0072b2", "o", "-")}
-    with figure_style():
-        title = "Test images of each class by answer, %"
-        matrix = confusion_matrix(counts.view(len(data.classes), -1).numpy(), data.classes, title)
-        _show(logger, "test/confusion", _placed(matrix), step)
-        _show(logger, "test/reliability", _placed(reliability_diagram(found, styles, counts=True)), step)
+    pictures = draw(
+        draw_predictions,
+        data.classes,
+        counts.view(len(data.classes), -1).numpy(),
+        confidence.numpy(),
+        (answers == labels).numpy(),
+        _as_arrays(images[wrong.to(images.device)]),
+        captions,
+    )
+    for logger in loggers:
+        for name, pixels in pictures.items():
+            logger.experiment.add_image(f"test/{name}", pixels, step, dataformats="HWC")
 
 
 def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], results: RunResults) -> None:
-    """Fill TensorBoard's HParams tab with the same keys for every run, as it takes its columns from one of them."""
+    """Fill TensorBoard's HParams tab with the same keys for every run, as it takes its columns from one of them.
+
+    TensorBoard sorts columns by name, those first that are marked as differing: setting, strengths and learning rate.
+    It reads scores from scalars, which it shows as charts of one point: their tags come after those of all curves.
+    """
     strengths = {
         f"{technique}.{key}": value
         for technique, node in sorted(config["regularizer"].items())
@@ -110,34 +135,40 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
         **{key: getattr(results, key) for key in columns},
         "callbacks": "+".join(sorted(config.get("callbacks") or {})) or "none",
         "strengths": ", ".join(f"{key}={value}" for key, value in strengths.items()) or "none",
-        "learning_rate": config["optimizer"].get("lr"),
+        "trained_at": config["optimizer"].get("lr"),
         "batch_size": config["dataset"]["batch_size"],
     }
-    metrics = {f"chosen/{key}": float("nan") if value is None else value for key, value in results.metrics.items()}
+    # A column for each class of each split would be too many.
+    whole = [(name, value) for name, value in results.metrics.items() if name.count("/") < 2]
+    scores = dict(sorted(whole, key=lambda each: each[0] not in _FIRST_SCORES))
+    metrics = {f"{CHOSEN}/{key}": float("nan") if value is None else value for key, value in scores.items()}
+    metrics[f"{CHOSEN}/epoch"] = (results.best_epoch or 0) + 1
     # One step after the last epoch: a run that resumes after it drops these values and writes them again.
     step = (results.epochs or 0) + 1
-    logger.log_hyperparams(parameters, {**metrics, "chosen/epoch": (results.best_epoch or 0) + 1}, step=step)
+    logger.log_hyperparams(parameters)
+    logger.log_metrics(metrics, step)
+    experiment, start, end = hparams(logger.hparams, metrics)
+    for summary in (_with_first_columns(experiment), start, end):
+        logger.experiment.file_writer.add_summary(summary, step)
     logger.finalize("success")
 
 
-def tiles(images: Tensor, captions: Sequence[str]) -> Figure:
-    """Draw images `(N, C, S, S)` in [0, 1], eight a row, each with its caption of up to three lines beneath."""
-    count, side = len(images), images.shape[-1]
-    columns = min(_COLUMNS, count)
-    rows = -(-count // columns)
-    lines = 1 + max(caption.count("\n") for caption in captions)
-    height, width, margin = side * (1.05 + 0.15 * lines), side * 1.12, round(0.06 * side)
-    pictures = [visible(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
-    sheet = np.ones((margin + round(rows * height), round(columns * width), *pictures[0].shape[2:]))
-    figure = Figure((1.15 * columns, 1.15 / width * len(sheet)), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    for number, (image, caption) in enumerate(zip(pictures, captions, strict=True)):
-        top, left = margin + round(number // columns * height), round((number % columns + 0.05) * width)
-        sheet[top : top + side, left : left + side] = image
-        axes.text(left, top + side * 1.03, caption, fontsize=7.5, va="top", linespacing=1.1, parse_math=False)
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    return figure
+def _with_first_columns(experiment: Summary) -> Summary:
+    """Mark the columns by which runs are told apart, so that TensorBoard shows them first."""
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for column in content.experiment.hparam_infos:
+        column.differs = column.name in _FIRST_COLUMNS
+        column.display_name = _FIRST_COLUMNS.get(column.name, "")
+    for score in content.experiment.metric_infos:
+        score.display_name = score.name.tag.removeprefix(f"{CHOSEN}/")
+    plugin.content = content.SerializeToString()
+    return experiment
+
+
+def _as_arrays(images: Tensor) -> Any:
+    """Return images `(N, C, S, S)` as drawing takes them, `(N, S, S, C)`."""
+    return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _blend(shares: Tensor, classes: Sequence[str]) -> str:
@@ -149,18 +180,3 @@ def _blend(shares: Tensor, classes: Sequence[str]) -> str:
         if share > shares.min() + 0.01
     ]
     return "\n".join(f"{share:.2f} {name}" if share < 0.995 else name for share, name in named)
-
-
-def _placed(figure: Figure) -> Figure:
-    """Give a figure fixed margins: finding the best ones costs more than all of its drawing, in every run."""
-    figure.set_dpi(_DPI)
-    figure.set_layout_engine(None)
-    figure.subplots_adjust(left=0.25, right=0.97, bottom=0.2, top=0.94, hspace=0.1)
-    return figure
-
-
-def _show(logger: TensorBoardLogger, tag: str, figure: Figure, step: int) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]  # no types
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]  # no types
-    logger.experiment.add_image(tag, pixels, step, dataformats="HWC")

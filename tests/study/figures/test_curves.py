@@ -93,7 +93,7 @@ def test_a_run_of_one_epoch_still_shows_its_points():
 def test_many_settings_get_a_panel_each_with_the_baseline_behind():
     labels = ["none", *(f"l1 c={strength}" for strength in range(12)), "confidence_penalty"]
     styles = setting_styles(labels)
-    picture = convergence_plot("x", history(labels), dict.fromkeys(labels, 3), "val/acc", styles, "none")
+    picture = convergence_plot("x", history(labels), dict.fromkeys(labels, 3), "val/acc", styles, baseline="none")
     shown = texts(picture)
     assert {*labels[:-1], "confidence_", "penalty"} <= set(shown)
     assert shown.count("87.00 at epoch 4") == len(labels)

@@ -23,7 +23,20 @@ def differences(folder: Path) -> tuple[pd.DataFrame, int]:
     named = runs["label"] if baseline in set(runs["label"]) else runs["config/optimizer.lr"].map("{:g}".format)
     values = runs.assign(label=named).pivot_table(index="seed", columns="label", values="test/acc")
     looks = len(str(runs["stages"].iloc[0]).split(",")) if "stages" in runs else 1
-    return values.drop(columns=baseline).sub(values[baseline], axis=0), looks
+    found = values.drop(columns=baseline).sub(values[baseline], axis=0)
+    return found.apply(with_search, searched=search_sd(runs), baseline=baseline), looks
+
+
+def search_sd(runs: pd.DataFrame) -> pd.Series:
+    """By setting, how much what a search chooses varies; 0 where nothing was searched."""
+    return runs.groupby("label")["search_sd"].first() if "search_sd" in runs else pd.Series(dtype=float)
+
+
+def with_search(differences: pd.Series, searched: pd.Series, baseline: str) -> pd.Series:
+    """Spread the differences about their mean until its standard error counts two searches as well."""
+    search = np.hypot(*(searched.get(label, 0.0) for label in (differences.name, baseline)))
+    error = differences.sem()
+    return differences.mean() + (differences - differences.mean()) * np.hypot(error, search) / error
 
 
 def test_there_are_tables() -> None:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
-from regbench.storage.schema import KINDS, kind_of
+from regbench.storage.schema import KINDS, Kind
 from regbench.study.figures.panels import MOST_LINES, MOST_PANELS, curve_panels, label_panels, name_panel
 from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.formatting import mean_sd
@@ -31,6 +31,7 @@ def convergence_plot(
     best: Mapping[str, float],
     column: str,
     styles: Mapping[str, SettingStyle],
+    measured: Kind | None = None,
     baseline: str | None = None,
 ) -> DrawnFigure:
     """One quantity by epoch, one line per setting: the mean over seeds and a band of one standard deviation.
@@ -43,15 +44,17 @@ def convergence_plot(
         best: For each label the epoch (0-based) of its chosen checkpoint, marked by a line from the axis to the curve.
         column: Such as ``val/acc``; all columns of its kind (``acc``, ``loss``) share one axis.
         styles: A style for each label, in the order of the legend.
+        measured: What the column is, where it is no metric that every run has.
         baseline: The baseline's label.
     """
-    split, kind = column.split("/")
+    split, name_of_kind = column.split("/")
+    kind = measured or KINDS[name_of_kind]
     labels = list(styles)[:MOST_PANELS]
-    title = f"{SPLITS[split].capitalize()} {KINDS[kind].words}"
+    title = f"{SPLITS[split].capitalize()} {kind.words}"
     with figure_style():
-        curves = {label: _by_epoch(history[history["label"] == label], column) for label in labels}
+        curves = {label: _by_epoch(history[history["label"] == label], column, kind) for label in labels}
         curves = {label: curve for label, curve in curves.items() if not curve.empty}
-        limits = _limits(history[history["label"].isin(labels)], kind)
+        limits = _limits(history[history["label"].isin(labels)], name_of_kind, kind)
         together = len(curves) <= MOST_LINES
         if together:
             figure, axes = new_figure()
@@ -83,30 +86,28 @@ def run_curves(name: str, history: pd.DataFrame, best: float | None, kind: str, 
     with figure_style():
         figure, axes = new_figure()
         values: list[Value] = []
-        limits = _limits(history, kind)
+        limits = _limits(history, kind, KINDS[kind])
         for split, (color, dash, marker) in _SPLIT_STYLE.items():
             column = f"{split}/{kind}"
             if column not in history or history[column].notna().sum() == 0:
                 continue
-            curve = _by_epoch(history, column)
+            curve = _by_epoch(history, column, KINDS[kind])
             parts = _line_and_band(axes, curve, SPLITS[split], color, dash)
             if len(curve) == 1:
                 parts += axes.plot(curve.index + 1, curve["mean"], marker, color=color)
             in_series(SPLITS[split], parts)
-            values += _values(axes, curve, SPLITS[split], kind)
+            values += _values(axes, curve, SPLITS[split], KINDS[kind])
         if best is not None and np.isfinite(best):
             axes.axvline(best + 1, color=INK, lw=1, ls=(0, (2, 2)), label=f"chosen checkpoint, epoch {best + 1:g}")
-        _finish(figure, axes, kind, limits, shorten(title, 44) or KINDS[kind].words.capitalize())
+        _finish(figure, axes, KINDS[kind], limits, shorten(title, 44) or KINDS[kind].words.capitalize())
         caption = f"{KINDS[kind].words.capitalize()} by epoch{' of ' + title if title else ''}."
         return DrawnFigure(name, caption, figure, values)
 
 
-def _by_epoch(history: pd.DataFrame, column: str) -> pd.DataFrame:
+def _by_epoch(history: pd.DataFrame, column: str, kind: Kind) -> pd.DataFrame:
     """Mean and standard deviation over seeds, by 0-based epoch; fractions in percent."""
     values = history[["epoch", column]].replace([np.inf, -np.inf], np.nan).dropna()
-    measured = kind_of(column)
-    scale = 100.0 if measured is not None and measured.fraction else 1.0
-    grouped = (values[column].astype(float) * scale).groupby(values["epoch"].astype(int))
+    grouped = (values[column].astype(float) * (100.0 if kind.fraction else 1.0)).groupby(values["epoch"].astype(int))
     return pd.DataFrame({"mean": grouped.mean(), "sd": grouped.std().fillna(0.0)})
 
 
@@ -131,35 +132,35 @@ def _draw_behind(axes: Axes, baseline: pd.DataFrame | None) -> None:
         axes.plot(baseline.index + 1, baseline["mean"], color=FAINT, lw=1, zorder=1.5)
 
 
-def _at_best(curve: pd.DataFrame, best: float | None, kind: str) -> str:
+def _at_best(curve: pd.DataFrame, best: float | None, kind: Kind) -> str:
     """The value at the chosen checkpoint."""
     if best is None or not np.isfinite(best):
         return ""
     height = float(np.interp(best, curve.index, curve["mean"]))
-    return f"{height:.{2 if KINDS[kind].fraction else 4}f} at epoch {best + 1:g}"
+    return f"{height:.{2 if kind.fraction else 4}f} at epoch {best + 1:g}"
 
 
-def _values(axes: Axes, curve: pd.DataFrame, series: str, kind: str) -> list[Value]:
-    digits, unit = (2, " %") if KINDS[kind].fraction else (4, "")
+def _values(axes: Axes, curve: pd.DataFrame, series: str, kind: Kind) -> list[Value]:
+    digits, unit = (2, " %") if kind.fraction else (4, "")
     return [
         Value(axes, epoch + 1, mean, f"epoch {epoch + 1}: {mean_sd(mean, sd or None, digits)}{unit}", series)
         for epoch, mean, sd in zip(curve.index, curve["mean"], curve["sd"], strict=True)
     ]
 
 
-def _unit(kind: str) -> str:
-    return f"{KINDS[kind].words}, %" if KINDS[kind].fraction else "cross-entropy"
+def _unit(kind: Kind) -> str:
+    return f"{kind.words}, %" if kind.fraction else "cross-entropy" if kind == KINDS["loss"] else kind.words
 
 
-def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
+def _limits(history: pd.DataFrame, name: str, kind: Kind) -> tuple[float, float]:
     """The axis of all curves of a kind together, which leaves out the very first, far-off epochs of a long run."""
-    columns = [f"{split}/{kind}" for split in SPLITS if f"{split}/{kind}" in history]
-    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if KINDS[kind].fraction else 1.0)
+    columns = [f"{split}/{name}" for split in SPLITS if f"{split}/{name}" in history]
+    values = history[columns].to_numpy(dtype=float).ravel() * (100.0 if kind.fraction else 1.0)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    if KINDS[kind].higher_is_better:
+    if kind.higher_is_better:
         low = max(low, float(np.quantile(values, 0.06)) - 0.15 * (high - low))
     else:
         high = min(high, float(np.quantile(values, 0.94)) + 0.15 * (high - low))
@@ -167,7 +168,7 @@ def _limits(history: pd.DataFrame, kind: str) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _finish(figure: Figure, axes: Axes, kind: str, limits: tuple[float, float], title: str) -> None:
+def _finish(figure: Figure, axes: Axes, kind: Kind, limits: tuple[float, float], title: str) -> None:
     axes.set_ylim(limits)
     axes.set_ylabel(_unit(kind))
     axes.set_title(title)

@@ -16,7 +16,8 @@ from matplotlib.text import Text
 from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, PAPER, RULE, SettingStyle, figure_style, new_figure, shorten
 from regbench.study.figures.rendering import DrawnFigure, Value
-from regbench.study.formatting import interval, mean_sd_of, points
+from regbench.study.formatting import change, interval, mean_sd_of
+from regbench.study.measured import ACCURACY, Quantity
 
 _MOST_SEEDS = 100
 _MANY_ROWS = 8
@@ -30,50 +31,68 @@ def forest_plot(
     margin: float,
     limits: tuple[float, float] | None = None,
     title: str = "",
+    quantity: Quantity = ACCURACY,
 ) -> DrawnFigure:
     """Each setting's difference from the baseline with its interval, and the verdict beside it.
 
     Args:
         name: The file's stem.
-        frame: Rows with ``label``, ``mean``, ``low``, ``high``, ``verdict``, as fractions.
+        frame: Rows with ``label``, ``mean``, ``low``, ``high``, ``verdict``, in the quantity's unit, as fractions.
         styles: A style for each label.
         baseline: The baseline's label, which is the zero line.
-        margin: Half the width of the shaded band of differences too small to matter, a fraction.
-        limits: Ends of the axis in points, so that figures side by side share it.
+        margin: Half the width of the shaded band of differences too small to matter, in the same unit; NaN for none.
+        limits: Ends of the axis as it is shown, so that figures side by side share it.
         title: Overrides the usual title.
+        quantity: What differs.
     """
     with figure_style():
         figure, axes = _rows(len(frame))
         values = []
-        axes.axvspan(-100 * margin, 100 * margin, color=RULE, alpha=0.6, lw=0, zorder=0)
+        scale = quantity.scale
+        if np.isfinite(margin):
+            axes.axvspan(-scale * margin, scale * margin, color=RULE, alpha=0.6, lw=0, zorder=0)
         axes.axvline(0, color=styles[baseline].color if baseline in styles else FAINT, lw=1.4, zorder=1)
         for row, entry in enumerate(frame.to_dict("records")):
             style, y = styles[str(entry["label"])], -float(row)
-            mean, low, high = (100 * float(entry[key]) for key in ("mean", "low", "high"))
+            mean, low, high = (scale * float(entry[key]) for key in ("mean", "low", "high"))
             parts = axes.plot([mean], [y], style.marker, color=style.color, ms=7.5, mec=PAPER, mew=0.8, zorder=4)
             if np.isfinite(low) and np.isfinite(high):
                 parts += axes.plot([low, high], [y, y], color=style.color, lw=2.4, solid_capstyle="butt")
                 parts += axes.plot([low, high], [y, y], "|", color=style.color, ms=8, mew=1.6)
-            told = _row_text(axes, y, shorten(entry["label"], 30), f"{points(entry['mean'])}, {entry['verdict']}")
+            differs = change(entry["mean"], quantity.kind)
+            told = _row_text(axes, y, shorten(entry["label"], 30), f"{differs}, {entry['verdict']}")
             in_series(str(entry["label"]), parts, told)
-            between = f" ({interval(entry['low'], entry['high'])})" if np.isfinite(low) else ""
-            text = f"{points(entry['mean'])}{between}, {entry['verdict']}"
-            values.append(Value(axes, mean, y, text, str(entry["label"])))
+            between = f" ({interval(entry['low'], entry['high'], quantity.kind)})" if np.isfinite(low) else ""
+            values.append(Value(axes, mean, y, f"{differs}{between}, {entry['verdict']}", str(entry["label"])))
         axes.margins(x=0.08)
         if limits is not None:
             axes.set_xlim(limits)
-        axes.set_xlabel(f"test accuracy minus that of {shorten(baseline, 24)}, points")
+        axes.set_xlabel(f"{quantity.words} minus that of {shorten(baseline, 24)}{quantity.unit}")
         axes.set_title(shorten(title, 48) or "Difference from the baseline")
         caption = (
-            f"Mean difference in test accuracy from {baseline}, with intervals that hold for all settings at once. The "
-            f"shaded band is the margin, ±{100 * margin:g} points: a setting is equivalent where its interval lies "
-            "inside the band, and undecided where it holds 0 and leaves the band."
+            f"Mean difference in {quantity.words} from {baseline}, with intervals that hold for all settings at once. "
         )
+        caption += _about_margin(margin, quantity)
         return DrawnFigure(name, f"{title}: {caption}" if title else caption, figure, values)
 
 
-def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> DrawnFigure:
-    """Every run's test accuracy as a point, the same seed at the same height in every row, the mean as a bar."""
+def _about_margin(margin: float, quantity: Quantity) -> str:
+    if not np.isfinite(margin):
+        better = "higher" if quantity.kind.higher_is_better else "lower"
+        return f"A {better} value is better. There is no margin, so that nothing is called equivalent."
+    return (
+        f"The shaded band is the margin, ±{quantity.size(margin)}: a setting is equivalent where its "
+        "interval lies inside the band, and undecided where it holds 0 and leaves the band."
+    )
+
+
+def seed_plot(
+    name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle], quantity: Quantity = ACCURACY
+) -> DrawnFigure:
+    """Every run's test accuracy, or another metric, as a point, the same seed at the same height in every row.
+
+    A bar is the mean.
+    """
     labels = present_labels(runs, styles)
     shown, told = some_seeds(runs)
     heights = {seed: step for step, seed in enumerate(shown)}
@@ -82,23 +101,24 @@ def seed_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle])
         places = []
         for row, label in enumerate(labels):
             own, style = runs[runs["label"] == label], styles[label]
-            values = 100 * own["test/acc"].astype(float)
+            values = quantity.scale * own[quantity.column].astype(float)
             drawn = own["seed"].isin(shown)
             spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own.loc[drawn, "seed"]]
             parts = axes.plot(values[drawn], spread, style.marker, color=style.color, ms=5, alpha=0.75, mew=0)
             parts += axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=style.color, lw=2.4)
-            written = _row_text(axes, -row, shorten(label, 36), f"{mean_sd_of(values)}, n = {len(values)}")
-            in_series(label, parts, written)
-            places.append(Value(axes, float(values.mean()), -row - 0.06, f"mean {mean_sd_of(values)} %", label))
+            mean = mean_sd_of(values, digits=quantity.digits)
+            in_series(label, parts, _row_text(axes, -row, shorten(label, 36), f"{mean}, n = {values.notna().sum()}"))
+            unit = " %" if quantity.kind.fraction else ""
+            places.append(Value(axes, float(values.mean()), -row - 0.06, f"mean {mean}{unit}", label))
             places += [
-                Value(axes, value, height, f"seed {seed}: {value:.2f} %", label)
+                Value(axes, value, height, f"seed {seed}: {value:.{quantity.digits}f}{unit}", label)
                 for seed, value, height in zip(own.loc[drawn, "seed"], values[drawn], spread, strict=True)
             ]
-        axes.set_xlabel("test accuracy, %")
-        axes.set_title("Every seed's test accuracy")
+        axes.set_xlabel(quantity.axis)
+        axes.set_title(f"Every seed's {quantity.words}")
         caption = (
-            "Test accuracy of every run; the bar is the mean. In every row the same seed stands at the same height. "
-            f"Numbers are the mean ± one standard deviation.{told}"
+            f"{quantity.title} of every run; the bar is the mean. In every row the same seed stands at the same "
+            f"height. Numbers are the mean ± one standard deviation.{told}"
         )
         return DrawnFigure(name, caption, figure, places)
 

@@ -11,6 +11,7 @@ from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, shorten
 from regbench.study.figures.panels import columns_of, name_panel, setting_panels
 from regbench.study.figures.rendering import DrawnFigure, Value
+from regbench.study.measured import ACCURACY, Quantity
 
 _TICKS = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 _WANTED = 80.0
@@ -24,6 +25,7 @@ def power_plot(
     margin: float,
     now: Mapping[str, int],
     needed: Mapping[str, str],
+    quantity: Quantity = ACCURACY,
 ) -> DrawnFigure:
     """Draw each setting's power against the number of seeds, one panel a setting.
 
@@ -33,13 +35,14 @@ def power_plot(
             difference that was observed; powers from 0 to 1.
         styles: A style for each label.
         baseline: The label that the settings are compared with.
-        margin: The smallest difference that matters, a fraction.
+        margin: The smallest difference that matters, in the quantity's unit; a fraction of accuracy.
         now: Each setting's seeds in this study.
         needed: The seeds that reach 80 %, in words such as `8 to 37`.
+        quantity: What differs.
     """
     labels = [label for label in styles if label in set(curves["label"])]
     with figure_style():
-        figure, panels = setting_panels(labels, f"Power to show {100 * margin:g} points")
+        figure, panels = setting_panels(labels, f"Power to show {quantity.size(margin)}")
         places: list[Value] = []
         for axes, label in zip(panels, labels, strict=True):
             own = curves[curves["label"] == label].sort_values("n")
@@ -60,7 +63,7 @@ def power_plot(
         figure.supxlabel("seeds a setting", fontsize=9.5)
         caption = (
             f"How likely a study with so many seeds finds a setting better or worse than {shorten(baseline, 30)} if it "
-            f"truly differs by the margin of {100 * margin:g} points. The band is what the uncertain spread of few "
+            f"truly differs by the margin of {quantity.size(margin)}. The band is what the uncertain spread of few "
             "seeds leaves open (80 % interval of the standard deviation); the dot is this study, the line across is "
             "80 %. Dotted: the same if the difference just observed were the true one, which it never quite is. "
             "Low power does not weaken a verdict that was reached: such a study could as well have missed it."

@@ -2,7 +2,16 @@
 
 from regbench.study.report.left_out import list_left_out
 from regbench.study.report.run_report import is_run, write_run_report
-from regbench.study.report.study_report import write_report
-from regbench.study.report.written import report_folder, report_on
+from regbench.study.report.study_report import Told, write_report
+from regbench.study.report.written import print_report, report_folder, report_on
 
-__all__ = ["is_run", "list_left_out", "report_folder", "report_on", "write_report", "write_run_report"]
+__all__ = [
+    "Told",
+    "is_run",
+    "list_left_out",
+    "print_report",
+    "report_folder",
+    "report_on",
+    "write_report",
+    "write_run_report",
+]

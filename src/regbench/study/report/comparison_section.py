@@ -1,6 +1,7 @@
 """One family of settings in the report: its verdicts, its table of settings, its figures."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from regbench.drawing.style import SettingStyle
 from regbench.study import formatting
 from regbench.study.comparisons import Comparison
 from regbench.study.figures.predictions import confusion_figure, mistake_grid, reliability_figure, sample_grid
+from regbench.study.measured import Quantity
 from regbench.study.predictions import Predictions, confused_pairs, read_predictions
 from regbench.study.report.family_figures import (
     advantage_figure,
@@ -20,7 +22,7 @@ from regbench.study.report.family_figures import (
 from regbench.study.report.files import FileNames
 from regbench.study.report.page import Block, Cell, Table, mean_cell, setting_cell
 from regbench.study.report.shown import FIGURE_SETTINGS, TABLE_ROWS, left_out, shown_settings
-from regbench.study.report.tables import comparison_table
+from regbench.study.report.tables import comparison_table, own_columns
 from regbench.study.report.verdict_cards import SIGNS
 from regbench.study.statistics import Difference
 
@@ -33,21 +35,27 @@ def settings_table(
 ) -> Table:
     """One row per setting: mean ± standard deviation of its runs, and its difference from the baseline."""
     by_label = {each.label: each for each in differences}
+    judged = comparison.quantity
     # What a reader wants first stands first, since a phone shows three columns.
-    heads = ["setting", *(["difference, 95 % interval", "verdict"] if differences else []), "test accuracy", "n"]
+    heads = ["setting", *(["difference, 95 % interval", "verdict"] if differences else []), judged.words, "n"]
     heads += ["beats baseline", "on new images", "adjusted p"] if differences else []
+    heads += [] if judged.is_test_accuracy else ["test accuracy"]
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
+    others = [Quantity.of(name, comparison.kinds) for name in own_columns(comparison) if name != comparison.metric]
+    heads += [each.words for each in others]
     rows = []
     shown = shown_settings(comparison, TABLE_ROWS)
     for entry in comparison_table(comparison, differences, shown).to_dict("records"):
         label = str(entry["label"])
         first, further = _difference_cells(by_label.get(label)) if differences else ([], [])
         row = [setting_cell(label, styles, comparison.described(label)), *first]
-        row += [_mean_cell(entry, "test/acc", 100, 2), Cell(str(entry["n"]), entry["n"]), *further]
+        row += [_own_cell(comparison, label, judged, entry), Cell(str(entry["n"]), entry["n"]), *further]
+        row += [] if judged.is_test_accuracy else [_mean_cell(entry, "test/acc", 100, 2)]
         row += [_mean_cell(entry, key, 100, 2) for key in ("val/acc", "train/acc", "gap")]
         row += [_mean_cell(entry, "test/loss", 1, 3), _mean_cell(entry, "test/ece", 100, 2)]
         row += [_mean_cell(entry, "best_epoch", 1, 1), Cell(f"{entry['parameters']:,}", entry["parameters"])]
         row.append(_mean_cell(entry, "seconds/total", 1, 1))
+        row += [_own_cell(comparison, label, each, entry) for each in others]
         rows.append(row)
     note = (
         "Mean ± one standard deviation over n seeds; accuracies, gap and calibration error in percent. "
@@ -55,13 +63,20 @@ def settings_table(
     )
     if differences:
         note += (
-            " Differences are in points, over the seeds that both settings share, so they may not be the difference of "
+            f" Differences are {'in points' if judged.kind.fraction else 'plain numbers'}, "
+            "over the seeds that both settings share, so they may not be the difference of "
             "the columns; their intervals hold with 95 % for all settings of this table together, the "
             "first on this test set, the second on new images. "
             "“Beats baseline” counts the seeds on which the setting is ahead, and those on which both are level (of "
-            "settings that share too few seeds: each run against each of the baseline's). Equivalent means that the "
-            f"interval lies inside ±{100 * comparison.margin:g} points."
+            "settings that share too few seeds: each run against each of the baseline's). "
         )
+        note += (
+            f"Equivalent means that the interval lies inside ±{judged.size(comparison.margin)}."
+            if np.isfinite(comparison.margin)
+            else "There is no margin, so that nothing is called equivalent."
+        )
+    if shares := [each.words for each in others if each.kind.fraction]:
+        note += f" {', '.join(shares)}: in percent."
     return Table(comparison.title, heads, rows, note + left_out(comparison, shown), sortable=True)
 
 
@@ -163,18 +178,19 @@ def _difference_cells(difference: Difference | None) -> tuple[list[Cell], list[C
     """Difference and verdict, and what stands further to the right; the baseline has none of it."""
     if difference is None:
         return [Cell("baseline", 0.0), Cell("–", "")], [Cell("–", "")] * 3
-    mean = 100 * difference.mean
-    bounds = formatting.interval(difference.low, difference.high)
+    change = Quantity(difference.metric, difference.kind)
+    mean = change.scale * difference.mean
+    bounds = formatting.interval(difference.low, difference.high, difference.kind)
     between = "" if bounds == formatting.MISSING else f" ({bounds})"
     kind, symbol = SIGNS[difference.verdict]
     p = difference.p_adjusted
     first = [
-        Cell(formatting.points(difference.mean) + between, mean, kind),
+        Cell(formatting.change(difference.mean, difference.kind) + between, mean, kind),
         Cell(f"{symbol} {difference.verdict}", mean, kind),
     ]
     further = [
         _beats_cell(difference),
-        Cell(formatting.interval(difference.low_new_images, difference.high_new_images), mean),
+        Cell(formatting.interval(difference.low_new_images, difference.high_new_images, difference.kind), mean),
         Cell(formatting.p_value(p), p if np.isfinite(p) else ""),
     ]
     return first, further
@@ -192,6 +208,13 @@ def _beats_cell(difference: Difference) -> Cell:
 
 def _mean_cell(entry: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Cell:
     return mean_cell(float(entry[name]), float(entry[f"{name} sd"]), scale, digits)
+
+
+def _own_cell(comparison: Comparison, label: str, quantity: Quantity, entry: Mapping[Hashable, Any]) -> Cell:
+    """Return the cell of a metric that some runs may lack; it says then how many have it."""
+    cell = _mean_cell(entry, quantity.column, quantity.scale, quantity.digits)
+    known = comparison.runs_of(label)[quantity.column].notna()
+    return cell if known.all() else replace(cell, text=f"{cell.text} ({known.sum()} of {len(known)} runs)")
 
 
 def _pairs_table(found: Mapping[str, Predictions], names: Sequence[str], styles: Mapping[str, SettingStyle]) -> Table:

@@ -1,5 +1,6 @@
 """The figures of one family of settings, each prepared from its runs and histories."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -7,6 +8,7 @@ from numbers import Real
 import pandas as pd
 
 from regbench.drawing.style import SettingStyle
+from regbench.storage.schema import name_of
 from regbench.study.comparisons import Comparison
 from regbench.study.figures.advantage import advantage_plot
 from regbench.study.figures.curves import convergence_plot
@@ -49,14 +51,24 @@ def difference_figure(
     shown = shown_settings(comparison, FIGURE_SETTINGS)
     frame = pd.DataFrame([by_label[label] for label in shown if label in by_label])
     title = short_title(comparison) if limits is not None else ""
-    drawn = forest_plot(names("differences"), frame, styles, str(comparison.baseline), comparison.margin, limits, title)
+    drawn = forest_plot(
+        names("differences"),
+        frame,
+        styles,
+        str(comparison.baseline),
+        comparison.margin,
+        limits,
+        title,
+        comparison.quantity,
+    )
     return _with_left_out(drawn, comparison, shown)
 
 
 def seeds_figure(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> DrawnFigure:
-    """Every run's test accuracy."""
+    """Every run's test accuracy, or what else settings are judged by."""
     own = shown_styles(comparison, styles)
-    return _with_left_out(seed_plot(names("seeds"), _runs_of(comparison, own), own), comparison, own)
+    drawn = seed_plot(names("seeds"), _runs_of(comparison, own), own, comparison.quantity)
+    return _with_left_out(drawn, comparison, own)
 
 
 def pairs_figure(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> DrawnFigure | None:
@@ -64,8 +76,9 @@ def pairs_figure(comparison: Comparison, styles: Mapping[str, SettingStyle], nam
     if comparison.baseline is None:
         return None
     own = shown_styles(comparison, styles)
-    outlying = {(run.label, run.seed) for run in find_outlying(values_by_seed(comparison.runs, "test/acc"))}
-    drawn = pairs_plot(names("pairs"), _runs_of(comparison, own), own, comparison.baseline, outlying)
+    outlying = {(run.label, run.seed) for run in find_outlying(values_by_seed(comparison.runs, comparison.metric))}
+    runs = _runs_of(comparison, own)
+    drawn = pairs_plot(names("pairs"), runs, own, comparison.baseline, outlying, comparison.quantity)
     return None if drawn is None else _with_left_out(drawn, comparison, own)
 
 
@@ -81,7 +94,9 @@ def power_figure(
     styles: Mapping[str, SettingStyle],
     names: FileNames,
 ) -> DrawnFigure | None:
-    """How likely so many seeds show the margin."""
+    """How likely so many seeds show the margin; None where there is none."""
+    if math.isnan(comparison.margin):
+        return None
     tested = {each.label: each for each in differences if each.evidence.is_tested and each.verdict in VERDICTS[:4]}
     together = max((each.together for each in tested.values()), default=None)
     own = shown_styles(comparison, styles)
@@ -91,13 +106,15 @@ def power_figure(
         return None
     now = {label: each.n for label, each in tested.items()}
     needed = {label: each.seeds_needed.words for label, each in tested.items() if each.seeds_needed is not None}
-    drawn = power_plot(names("power"), curves, own, str(comparison.baseline), comparison.margin, now, needed)
+    baseline, margin = str(comparison.baseline), comparison.margin
+    drawn = power_plot(names("power"), curves, own, baseline, margin, now, needed, comparison.quantity)
     return _with_left_out(drawn, comparison, own)
 
 
 def recorded_curves(comparison: Comparison) -> list[str]:
-    """Return the columns of the history that have values: `probe/acc`, `val/acc`, `test/acc`, then the losses."""
-    columns = [f"{split}/{kind}" for kind in ("acc", "loss") for split in ("probe", "val", "test")]
+    """Return the columns of the history that have values: `probe/acc`, `val/acc`, `test/acc`, the losses, others."""
+    kinds = ("acc", "loss", *comparison.kinds)
+    columns = [f"{split}/{kind}" for kind in kinds for split in ("probe", "val", "test")]
     history = comparison.history
     return [column for column in columns if column in history and history[column].notna().any()]
 
@@ -111,10 +128,13 @@ def advantage_figure(
         comparison: The family.
         styles: A style for each setting.
         names: For the figure's file.
-        metric: A column of the history; validation accuracy unless given, or where there is none test accuracy.
+        metric: A column of the history; unless given, that of what settings are judged by, else accuracy, on validation
+            images, or where there are none on test images.
     """
     recorded = recorded_curves(comparison)
-    metric = metric or next((name for name in ("val/acc", "test/acc") if name in recorded), None)
+    judged = name_of(comparison.metric)
+    likely = (f"val/{judged}", f"test/{judged}", "val/acc", "test/acc")
+    metric = metric or next((name for name in likely if name in recorded), None)
     if comparison.baseline is None or metric is None or len(comparison.labels) < 2:
         return None
     frame = advantage_by_epoch(comparison, metric)
@@ -122,7 +142,8 @@ def advantage_figure(
         return None
     constant = set(comparison.runs["scheduler"]) == {"constant"}
     own = _curve_styles(comparison, styles)
-    return advantage_plot(names("advantage"), frame, own, comparison.baseline, metric, constant)
+    measured, judged = comparison.kinds.get(name_of(metric)), comparison.quantity.words
+    return advantage_plot(names("advantage"), frame, own, comparison.baseline, metric, constant, measured, judged)
 
 
 def convergence_figure(
@@ -133,8 +154,8 @@ def convergence_figure(
     best = comparison.runs.groupby("label")["best_epoch"].median().to_dict()
     chosen = {str(label): float(epoch) for label, epoch in best.items()}
     name = names({"acc": "accuracy"}.get(kind, kind), split)
-    own = _curve_styles(comparison, styles)
-    return convergence_plot(name, comparison.history, chosen, column, own, comparison.baseline)
+    own, measured = _curve_styles(comparison, styles), comparison.kinds.get(kind)
+    return convergence_plot(name, comparison.history, chosen, column, own, measured, comparison.baseline)
 
 
 def classes_of(study: Study, comparison: Comparison) -> list[str]:

@@ -1,23 +1,27 @@
 """What a report says about runs that it leaves out, and about those that it could not verify."""
 
+from collections import Counter
+
 from regbench.study.report.shown import TABLE_ROWS
 from regbench.study.results import LEFT_OUT, Study
 
-_MOST_LINES = 20
+_MOST_LINES = 5
 
 
 def list_left_out(study: Study) -> list[str]:
-    """Return a line for every run that is left out, at most 20 and then their count, and one on unverified runs.
+    """Return a few lines on the runs that are left out, and one on unverified runs.
 
-    What went wrong comes before what is merely not finished.
+    What went wrong is named, the first five of it; what is merely not finished is counted.
     """
-    entries = sorted(study.unfinished.to_dict("records"), key=lambda entry: entry["status"] not in LEFT_OUT)
-    lines = [f"{_verb(str(entry['status']))} {entry['folder']}: {entry['reason']}" for entry in entries]
-    more = len(lines) - _MOST_LINES
-    if more > 0:
+    entries = study.unfinished.to_dict("records")
+    wrong = [each for each in entries if each["status"] in LEFT_OUT or each["status"] == "rebuilt"]
+    lines = [f"{_verb(str(each['status']))} {each['folder']}: {each['reason']}" for each in wrong[:_MOST_LINES]]
+    if more := len(wrong) - len(lines):
         where = "results.csv and the page list" if len(entries) <= TABLE_ROWS else "results.csv lists"
-        lines = [*lines[:_MOST_LINES], f"… and {more} more; {where} all"]
-    return [*lines, *unverified_notice(study)]
+        lines.append(f"… and {more} more; {where} all")
+    if waiting := Counter(str(each["status"]) for each in entries if each not in wrong):
+        lines.append(f"left out: {', '.join(f'{number} {status}' for status, number in sorted(waiting.items()))}")
+    return [*lines, *unverified_notice(study), *measured_notice(study)]
 
 
 def unfinished_notice(study: Study) -> list[str]:
@@ -43,6 +47,33 @@ def unverified_notice(study: Study) -> list[str]:
         runs = "1 run has" if len(study.unverified) == 1 else f"{len(study.unverified)} runs have"
         without = f"{runs} no predictions.npz, so the recorded test metrics could not be verified"
         notices.append(f"{without}: {_some(study.unverified)}")
+    return notices
+
+
+def measured_notice(study: Study) -> list[str]:
+    """Return a sentence on each metric of the group `metrics` of which a reader must know something.
+
+    It says which runs lack it, that runs mean different things by it, or that nothing confirms it.
+    """
+    notices = []
+    for name, each in study.measured.items():
+        column = f"test/{name}"
+        lacking = study.runs[study.runs[column].isna()] if column in study.runs else study.runs
+        if len(lacking):
+            listed = [f"{label} seed {seed}" for label, seed in zip(lacking["label"], lacking["seed"], strict=True)]
+            notices.append(
+                f"{column}: {len(lacking)} of {len(study.runs)} runs were finished without it and are left out where "
+                f"it is averaged or compared; metrics={name} force=true trains them again: {_some(listed)}"
+            )
+        if len(each.definitions) > 1:
+            notices.append(
+                f"{column}: the runs mean different things by it, so it is left out: {' and '.join(each.definitions)}"
+            )
+        elif not each.verified and not study.tables:
+            notices.append(
+                f"{column} is shown as the runs recorded it: it could not be computed anew from predictions of all of "
+                "them"
+            )
     return notices
 
 

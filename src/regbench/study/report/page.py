@@ -124,8 +124,8 @@ def mean_cell(mean: float, sd: float, scale: float = 1.0, digits: int = 2) -> Ce
     return Cell(formatting.mean_sd(mean, scale * sd, digits), mean if math.isfinite(mean) else "")
 
 
-def mean_cell_of(values: Iterable[float], scale: float = 1.0) -> Cell:
+def mean_cell_of(values: Iterable[float], scale: float = 1.0, digits: int = 2) -> Cell:
     """Return a cell with mean and standard deviation of the known values, sorted by the mean."""
     known = scale * np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
-    return Cell(formatting.mean_sd_of(known), float(known.mean()) if known.size else "")
+    return Cell(formatting.mean_sd_of(known, digits=digits), float(known.mean()) if known.size else "")

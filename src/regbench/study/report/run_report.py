@@ -9,9 +9,10 @@ import yaml
 from regbench.storage.schema import CONFIG, RESULTS
 from regbench.study.figures.curves import SPLITS, run_curves
 from regbench.study.figures.predictions import confusion_figure, mistake_grid, sample_grid
+from regbench.study.measured import Quantity
 from regbench.study.predictions import confused_pairs, read_predictions
 from regbench.study.report.files import write_page
-from regbench.study.report.left_out import unverified_notice
+from regbench.study.report.left_out import measured_notice, unverified_notice
 from regbench.study.report.page import Block, Cell, Page, Section, Table
 from regbench.study.results import Study
 from regbench.study.run_folders import read_unfinished
@@ -55,7 +56,7 @@ def write_run_report(study: Study, run: Path, out: Path, command: str = "") -> P
         reason = f": {entry['reason']}" if entry["reason"] else ""
         state = "cannot be relied on" if entry["status"] in {"damaged", "mismatch"} else "is not finished"
         notices.append(f"This run {state}, its status is {entry['status']}{reason}.")
-    notices += unverified_notice(study)
+    notices += [*unverified_notice(study), *measured_notice(study)]
     if isinstance(idle := facts.get(INERT), str):
         notices.append(f"{' and '.join(idle.split('+'))} did nothing: training without it would be the same.")
     drawn = [
@@ -72,7 +73,8 @@ def write_run_report(study: Study, run: Path, out: Path, command: str = "") -> P
     if command:
         sections.append(Section("repeat", "Repeat it", listings=[("", "\n".join([*study.commands, command]))]))
     known = [str(facts[key]) for key in ("dataset", "model", "optimizer", "scheduler") if facts.get(key)]
-    page = Page(title, " · ".join(["One run", *known]), notices, _tiles(facts), (), sections)
+    tiles = [*_tiles(facts), *_own_tiles(study, facts)]
+    page = Page(title, " · ".join(["One run", *known]), notices, tiles, (), sections)
     return write_page(page, out)
 
 
@@ -89,6 +91,15 @@ def _tiles(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if pd.notna(facts.get("seconds/total")):
         tiles.append(("time", f"{float(facts['seconds/total']):.1f} s"))
     return tiles
+
+
+def _own_tiles(study: Study, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Show the test metrics of the group `metrics`."""
+    shown = [Quantity.of(f"test/{name}", study.kinds) for name in study.kinds if pd.notna(facts.get(f"test/{name}"))]
+    return [
+        (each.words, f"{each.scale * float(facts[each.column]):.{each.digits}f}{' %' if each.kind.fraction else ''}")
+        for each in shown
+    ]
 
 
 def _predictions(run: Path, config: dict[str, Any], setting: str) -> list[Section]:

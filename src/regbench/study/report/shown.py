@@ -21,9 +21,10 @@ def shown_settings(comparison: Comparison, most: int) -> list[str]:
 
 
 def ranked_settings(comparison: Comparison) -> list[str]:
-    """Return the settings by mean test accuracy, the highest first, after the baseline."""
-    means = comparison.runs.groupby("label")["test/acc"].mean()
-    return sorted(comparison.labels, key=lambda label: (label != comparison.baseline, -float(means[label])))
+    """Return the settings by the mean of what they are judged by, the best first, after the baseline."""
+    quantity = comparison.quantity
+    means = comparison.runs.groupby("label")[quantity.column].mean() * (-1 if quantity.kind.higher_is_better else 1)
+    return sorted(comparison.labels, key=lambda label: (label != comparison.baseline, float(means[label])))
 
 
 def shown_styles(
@@ -38,9 +39,11 @@ def left_out(comparison: Comparison, shown: Iterable[str]) -> str:
     number = len(comparison.labels) - len(set(shown))
     if not number:
         return ""
+    quantity = comparison.quantity
+    best = "highest" if quantity.kind.higher_is_better else "lowest"
     baseline = f"{comparison.baseline} and " if comparison.baseline is not None else ""
     return (
-        f" Shown are {baseline}the settings of the highest mean test accuracy; the other {number:,} are in "
+        f" Shown are {baseline}the settings of the {best} mean {quantity.words}; the other {number:,} are in "
         "comparison.csv."
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,10 +11,12 @@ from regbench.drawing.style import SettingStyle, setting_styles
 from regbench.study.acting import idle_techniques
 from regbench.study.comparisons import Comparison, comparisons
 from regbench.study.figures.rendering import DrawnFigure
-from regbench.study.formatting import points
+from regbench.study.formatting import change
+from regbench.study.measured import TEST_ACCURACY, check_metric
 from regbench.study.predictions import Predictions
 from regbench.study.report.appendix import configurations, mixed_code, provenance, unfinished
 from regbench.study.report.arranged import gather_tall
+from regbench.study.report.class_section import class_blocks
 from regbench.study.report.comparison_section import (
     epoch_blocks,
     prediction_blocks,
@@ -31,7 +34,7 @@ from regbench.study.report.family_figures import (
     short_title,
 )
 from regbench.study.report.files import FileNames, slug, write_page
-from regbench.study.report.left_out import unfinished_notice, unverified_notice
+from regbench.study.report.left_out import measured_notice, unfinished_notice, unverified_notice
 from regbench.study.report.page import Block, Page, Section, Table, Verdicts, mean_cell_of, setting_cell
 from regbench.study.report.parameter_section import parameter_blocks
 from regbench.study.report.shown import FAMILIES, TABLE_ROWS, shown_settings
@@ -48,9 +51,28 @@ from regbench.study.varied_parameters import varied_parameters
 _FULL_FAMILIES = 4
 
 
+class Told(NamedTuple):
+    """What a report says, for those who write it elsewhere.
+
+    Attributes:
+        families: The families of settings.
+        differences: Of each family's settings from its baseline.
+        notes: What else is to be known, a text each.
+    """
+
+    families: list[Comparison]
+    differences: list[list[Difference]]
+    notes: list[str]
+
+
 def write_report(
-    study: Study, out: Path, baseline: str = "none", margin: float | None = None, command: str = ""
-) -> tuple[Path, list[str]]:
+    study: Study,
+    out: Path,
+    baseline: str = "none",
+    margin: float | None = None,
+    command: str = "",
+    metric: str = TEST_ACCURACY,
+) -> tuple[Path, Told]:
     """Write tables, figures and ``report.html`` into ``out``.
 
     The same runs give the same bytes, so that a second call changes nothing.
@@ -59,13 +81,15 @@ def write_report(
         study: What was loaded; half-finished studies are reported and say so.
         out: The report's folder, made where missing.
         baseline: The label that the others are compared with.
-        margin: The smallest difference in accuracy that matters, a fraction; each data set's own unless given.
+        margin: The smallest difference that matters, in the metric's unit: a fraction of accuracy. Unless given, each
+            data set's own for accuracies, and none for other metrics, of which nothing is called equivalent then.
         command: The command that repeats the report.
+        metric: What settings are judged by, a column of the study's runs.
 
     Returns:
-        The page's path, and its verdicts as lines of text.
+        The page's path, and what it says.
     """
-    families, differences = judge_families(study, baseline, margin)
+    families, differences = judge_families(study, baseline, margin, metric)
     write_tables(study, list(zip(families, differences, strict=True)), out)
     parameters = varied_parameters(study)
     more = [str(label) for parameter in parameters for label in parameter.runs["label"].unique()]
@@ -82,7 +106,7 @@ def write_report(
         *drawn,
         *tuned_sections(study, styles),
         *([Section("strengths", "Along an axis", blocks=varied)] if varied else []),
-        *([glossary([each.margin for each in families])] if families else []),
+        *([glossary([each.margin for each in families], families[0].quantity)] if families else []),
         *unfinished(study, problems),
         *configurations(study),
         *provenance(study, command),
@@ -91,13 +115,15 @@ def write_report(
     idle = _idle(study, differences)
     again = list(dict.fromkeys(filter(None, (looked_again(each.runs) for each in families))))
     searched = tuned_notices(study.tuning)
-    notices = [*unfinished_notice(study), *unverified_notice(study), *searched, *codes, *idle, *again]
+    unsure = [*unverified_notice(study), *measured_notice(study)]
+    notices = [*unfinished_notice(study), *unsure, *searched, *codes, *idle, *again]
     page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
-    return write_page(page, out), [*codes, *_lines(told), *idle, *again]
+    chosen = [f"Chosen on validation data: {each.badge.rstrip('.')}" for each in picks]
+    return write_page(page, out), Told(families, differences, [*codes, *chosen, *idle, *again])
 
 
 def judge_families(
-    study: Study, baseline: str = "none", margin: float | None = None
+    study: Study, baseline: str = "none", margin: float | None = None, metric: str = TEST_ACCURACY
 ) -> tuple[list[Comparison], list[list[Difference]]]:
     """Return a study's families of settings and each one's differences from its baseline, as `write_report` shows them.
 
@@ -105,14 +131,14 @@ def judge_families(
         study: What was loaded.
         baseline: The label that the others are compared with.
         margin: As in `write_report`.
+        metric: As in `write_report`.
 
     Raises:
-        ValueError: No run has the baseline's label, or the margin is not above 0.
+        ValueError: No run has the baseline's label, there is no such metric, or the margin is not above 0.
     """
-    families = comparisons(study, baseline)
-    if margin is not None:
-        families = [replace(each, margin=margin) for each in families]
-    differences = [compare(each) for each in families]
+    check_metric(metric, study.measured, study.metrics)
+    families = [each.judged_by(metric, margin) for each in comparisons(study, baseline)]
+    differences = [compare(each, metric, each.margin) for each in families]
     # Reads all predictions, as the figures of these families do.
     differences[:_FULL_FAMILIES] = map(with_new_images, families[:_FULL_FAMILIES], differences[:_FULL_FAMILIES])
     return families, differences
@@ -142,6 +168,7 @@ def _families(
             blocks = [Block("Seeds and gap", figures=spread)]
         blocks += [Block("Seed by seed, power", figures=pairs)] if pairs else []
         texts = []
+        blocks += class_blocks(comparison, styles, classes_of(study, comparison))
         if number < _FULL_FAMILIES:
             predictions = predictions_by_setting(comparison)
             blocks += epoch_blocks(comparison, styles, names)
@@ -177,9 +204,10 @@ def _shared_limits(
 ) -> tuple[float, float] | None:
     """One axis for the differences of all families, so that they can be read side by side."""
     margin = max(each.margin for each in families)
-    ends = [100 * end for found in differences for each in found for end in (each.low, each.high, each.mean)]
-    finite = [end for end in [*ends, -100 * margin, 100 * margin] if np.isfinite(end)]
-    if not ends:
+    scale = families[0].quantity.scale
+    ends = [scale * end for found in differences for each in found for end in (each.low, each.high, each.mean)]
+    finite = [end for end in [*ends, -scale * margin, scale * margin] if np.isfinite(end)]
+    if not ends or not finite:
         return None
     room = 0.08 * (max(finite) - min(finite))
     return min(finite) - room, max(finite) + room
@@ -201,23 +229,25 @@ def _results(
 def _side_by_side(
     families: Sequence[Comparison], differences: Sequence[Sequence[Difference]], styles: Mapping[str, SettingStyle]
 ) -> Table:
-    """Settings down, families across: test accuracy, and the difference from that family's baseline."""
+    """Settings down, families across: what they are judged by, and the difference from that family's baseline."""
+    judged = families[0].quantity
     rows = []
     labels = dict.fromkeys(label for each in families for label in shown_settings(each, TABLE_ROWS))
     for label in list(labels)[:TABLE_ROWS]:
         row = [setting_cell(label, styles)]
         for comparison, found in zip(families, differences, strict=True):
-            accuracy = mean_cell_of(comparison.runs_of(label)["test/acc"], 100)
+            reached = mean_cell_of(comparison.runs_of(label)[judged.column], judged.scale, judged.digits)
             difference = next((each for each in found if each.label == label), None)
             if difference is None:
-                row.append(accuracy)
+                row.append(reached)
             else:
                 kind, symbol = SIGNS[difference.verdict]
-                change = points(difference.mean)
-                row.append(replace(accuracy, text=f"{accuracy.text}  {symbol} {change}", kind=kind))
+                changed = change(difference.mean, judged.kind)
+                row.append(replace(reached, text=f"{reached.text}  {symbol} {changed}", kind=kind))
         rows.append(row)
     note = (
-        "Test accuracy in percent, and the difference from the baseline of the same column in points: "
+        f"{judged.title}{' in percent' if judged.unit else ''}, and the difference from the baseline of the same column"
+        f"{' in points' if judged.unit else ''}: "
         "▲ better, ▼ worse, ≈ equivalent within the margin, ? undecided, … too few seeds, ∅ did not act."
     )
     return Table(
@@ -227,16 +257,6 @@ def _side_by_side(
         note,
         sortable=True,
     )
-
-
-def _lines(told: Sequence[Verdicts]) -> list[str]:
-    """The verdicts for a terminal."""
-    lines = []
-    for group in told:
-        lines += [f"{group.title}:"] if group.title else []
-        lines += [f"{each.symbol} {each.badge} {each.sentence}" for each in group.verdicts]
-        lines += [group.more] if group.more else []
-    return lines
 
 
 def _lead(study: Study, families: Sequence[Comparison]) -> str:
@@ -253,6 +273,7 @@ def _lead(study: Study, families: Sequence[Comparison]) -> str:
     parts += [", ".join(sorted(map(str, runs[key].dropna().unique()))) for key in ("dataset", "model", "optimizer")]
     epochs = sorted(int(each) for each in runs["epochs"].dropna().unique())
     parts.append(f"{', '.join(map(str, epochs))} epochs")
+    parts += [f"judged by {families[0].quantity.words}"] if not families[0].quantity.is_test_accuracy else []
     baselines = dict.fromkeys(each.baseline for each in families if each.baseline is not None)
     return " · ".join([*parts, *([f"baseline: {', '.join(baselines)}"] if baselines else [])])
 

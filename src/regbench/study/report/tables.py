@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from regbench.storage.files import replace_file, write_json
+from regbench.storage.identity import without_measured
 from regbench.storage.schema import HISTORY, PROVENANCE, run_path
 from regbench.study.comparisons import Comparison
 from regbench.study.flat_config import flatten
-from regbench.study.formatting import MISSING, interval, mean_sd, p_value, points
+from regbench.study.formatting import MISSING, change, interval, mean_sd, p_value
+from regbench.study.measured import Quantity
 from regbench.study.results import Study
 from regbench.study.run_tables import (
     ADDED_AFTER,
@@ -19,6 +21,7 @@ from regbench.study.run_tables import (
     HISTORY_COLUMNS,
     INERT,
     INTEGERS,
+    SEARCH_SD,
     STAGES,
     TUNED,
     ordered,
@@ -43,16 +46,18 @@ def comparison_table(
     """Return one row per setting, or for these, in the comparison's order or theirs, numbers unrounded.
 
     Accuracies, calibration error, gap and differences are fractions; `best_epoch` counts from 1; `n` is the number of
-    seeds and each `… sd` a standard deviation over them, empty for one seed. The baseline has no difference.
+    seeds and each `… sd` a standard deviation over them, empty for one seed. The baseline has no difference. `metric`
+    is there where settings are judged by another one than test accuracy.
     """
     runs = comparison.runs.assign(best_epoch=comparison.runs["best_epoch"] + 1).fillna({"split_seed": -1})
-    seeds = runs.groupby(["label", "seed", "split_seed"])[[*_SPREAD, "parameters"]].mean()
+    spread = list(dict.fromkeys([*_SPREAD, comparison.metric, *own_columns(comparison)]))
+    seeds = runs.groupby(["label", "seed", "split_seed"])[[*spread, "parameters"]].mean()
     by_label = {difference.label: difference for difference in differences}
     rows = []
     for label in comparison.labels if labels is None else labels:
         values = seeds.loc[label]
         row: dict[str, object] = {"label": label, "n": len(values), "parameters": round(values["parameters"].mean())}
-        for name in _SPREAD:
+        for name in spread:
             row |= {name: values[name].mean(), f"{name} sd": values[name].std(ddof=1)}
         difference = by_label.get(label)
         for name in _VERDICT:
@@ -65,8 +70,16 @@ def comparison_table(
         }
         row["test"] = ("paired t" if difference.paired else "Welch t") if difference else ""
         row["verdict"] = difference.verdict if difference else ""
+        if not comparison.quantity.is_test_accuracy:
+            row["metric"] = comparison.metric
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def own_columns(comparison: Comparison) -> list[str]:
+    """Return the columns of the family's runs that are test metrics of the group `metrics`, those by class left out."""
+    columns = [f"test/{name}" for name in comparison.kinds]
+    return [name for name in columns if name in comparison.runs and comparison.runs[name].notna().any()]
 
 
 def write_tables(study: Study, judged: Sequence[tuple[Comparison, Sequence[Difference]]], out: Path) -> None:
@@ -88,7 +101,9 @@ def write_tables(study: Study, judged: Sequence[tuple[Comparison, Sequence[Diffe
     replace_file(out / "results.csv", lambda path: results_table(study).to_csv(path, index=False))
     history = study.history.reindex(columns=ordered(study.history.columns, HISTORY_COLUMNS))
     replace_file(out / HISTORY, lambda path: history.to_csv(path, index=False))
-    write_json(out / PROVENANCE, {"commands": study.commands, "provenance": study.provenance})
+    measured = {name: each.described() for name, each in study.measured.items()}
+    described = {"commands": study.commands, "provenance": study.provenance}
+    write_json(out / PROVENANCE, described | ({"measured": measured} if measured else {}))
     replace_file(out / "comparison.csv", lambda path: joined.to_csv(path, index=False))
     replace_file(out / "comparison.md", lambda path: path.write_text(markdown(tables), encoding="utf-8"))
     replace_file(out / "comparison.tex", lambda path: path.write_text(latex(tables), encoding="utf-8"))
@@ -110,8 +125,9 @@ def results_table(study: Study) -> pd.DataFrame:
     ]
     finished = pd.concat([runs.assign(folder=places, status="finished"), values], axis=1)
     rows = pd.concat([frame for frame in (finished, study.unfinished) if len(frame)] or [finished], ignore_index=True)
-    told = [name for name in (*CODES, DATA, INERT, STAGES, ADDED_AFTER, TUNED) if name in runs]
-    first = ["status", *COLUMNS, *told, "reason"]
+    told = [name for name in (*CODES, DATA, INERT, STAGES, ADDED_AFTER, TUNED, SEARCH_SD) if name in runs]
+    own = [name for name in study.metrics if name not in COLUMNS]
+    first = ["status", *COLUMNS, *own, *told, "reason"]
     rows = rows.reindex(columns=ordered([*values.columns, *first], first))
     # Whole numbers stay so beside the empty cells of unfinished runs.
     return rows.astype(dict.fromkeys(sorted(INTEGERS), "Int64"))
@@ -121,7 +137,7 @@ def markdown(tables: Sequence[tuple[Comparison, pd.DataFrame]]) -> str:
     """Write the comparisons as Markdown tables, as people read them: percent, points, rounded."""
     parts = []
     for family, table in tables:
-        header, rows = _readable(table)
+        header, rows = _readable(family, table)
         lines = [f"**{_escape_markdown(family.title)}**", "", f"| {' | '.join(header)} |"]
         lines.append(f"|{'|'.join(['---', *['---:'] * (len(header) - 2), '---'])}|")
         lines += [f"| {' | '.join(map(_escape_markdown, row))} |" for row in rows]
@@ -133,7 +149,7 @@ def latex(tables: Sequence[tuple[Comparison, pd.DataFrame]]) -> str:
     """Write the comparisons as LaTeX tables that need no package."""
     parts = []
     for family, table in tables:
-        header, rows = _readable(table)
+        header, rows = _readable(family, table)
         lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (len(header) - 2)}l}}", r"\hline"]
         lines += [" & ".join(map(_escape_latex, header)) + r" \\", r"\hline"]
         lines += [" & ".join(map(_escape_latex, row)) + r" \\" for row in rows]
@@ -150,7 +166,7 @@ def _cells(config: dict[str, object]) -> dict[str, object]:
     """A configuration's values by column; what builds an object is told by its name already."""
     return {
         f"config/{key}": value
-        for key, value in flatten(config)
+        for key, value in flatten(without_measured(config))
         if key not in _NOT_IN_CSV
         and not key.startswith("dataset.source.")
         and not key.endswith(("_target_", "_partial_"))
@@ -158,13 +174,17 @@ def _cells(config: dict[str, object]) -> dict[str, object]:
     }
 
 
-def _readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _readable(family: Comparison, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    judged = family.quantity
+    more = [name for name in dict.fromkeys([family.metric, *own_columns(family)]) if name not in _SPREAD]
+    others = [Quantity.of(name, family.kinds) for name in more]
     header = ["setting", "n", "train %", "validation %", "test %", "test loss", "calibration error %", "gap, points"]
     header += [
         "best epoch",
         "parameters",
         "time, s",
-        "difference, points",
+        *(each.axis.replace(", %", " %") for each in others),
+        f"difference{judged.unit}" if judged.is_test_accuracy else f"difference in {judged.words}{judged.unit}",
         "simultaneous 95 % interval",
         "adjusted p",
         "verdict",
@@ -177,7 +197,9 @@ def _readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         cells += [_mean(row, name, 100) for name in ("test/ece", "gap")]
         cells += [_mean(row, "best_epoch", digits=1), f"{row['parameters']:,}"]
         cells += [_mean(row, "seconds/total", digits=1)]
-        cells += [points(row["difference"]), interval(row["low"], row["high"]), p_value(row["p_adjusted"])]
+        cells += [_mean(row, each.column, each.scale, each.digits) for each in others]
+        kind = judged.kind
+        cells += [change(row["difference"], kind), interval(row["low"], row["high"], kind), p_value(row["p_adjusted"])]
         rows.append([*cells, str(row["verdict"]) or MISSING])
     return header, rows
 
@@ -190,10 +212,12 @@ def _note(family: Comparison) -> str:
     spread = "Mean ± standard deviation over seeds; best epoch counts from 1."
     if family.baseline is None:
         return spread
+    judged = family.quantity
+    margin = f"with a margin of ±{judged.size(family.margin)}" if family.margin > 0 else "without a margin"
+    in_points = ", in points," if judged.kind.fraction else ""
     return (
-        f"{spread} Differences in test accuracy from {family.baseline}, in points, with intervals that hold for all "
-        f"settings of this table together with 95 %; the verdict is read off the interval, with a margin of "
-        f"±{100 * family.margin:g} points."
+        f"{spread} Differences in {judged.words} from {family.baseline}{in_points} with intervals that hold for all "
+        f"settings of this table together with 95 %; the verdict is read off the interval, {margin}."
     )
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from regbench.drawing.series import series_name
 from regbench.study.comparisons import Comparison
+from regbench.study.measured import ACCURACY, Quantity
+from regbench.study.predictions import MEANS_OVER_IMAGES
 from regbench.study.report.page import Block, Cell, Section, Table, Verdict, Verdicts
 from regbench.study.report.shown import PLAIN_CARDS, shown_cards
 from regbench.study.statistics import VERDICTS, Difference
@@ -50,7 +52,7 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
     elif told := improving[comparison.baseline].sentence:
         notes.append(told)
     accuracy = comparison.runs["test/acc"].astype(float).mean()
-    if size and np.isfinite(accuracy):
+    if size and np.isfinite(accuracy) and comparison.metric in MEANS_OVER_IMAGES:
         error = 100 * binomial_error(accuracy, size)
         notes.append(
             f"All settings are scored on the same {size:,} test images, which measure an accuracy of "
@@ -62,13 +64,15 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
     return Verdicts(title, listed, notes, more)
 
 
-def glossary(margins: Sequence[float]) -> Section:
+def glossary(margins: Sequence[float], judged: Quantity = ACCURACY) -> Section:
     """The words that verdicts use, in plain language.
 
     Args:
-        margins: The margins of the page's families, fractions.
+        margins: The margins of the page's families, in the unit of what is judged by: fractions of accuracy.
+        judged: What settings are judged by.
     """
-    shown = " and ".join(f"±{100 * margin:g} points" for margin in sorted(set(margins)))
+    sizes = [f"±{judged.size(margin)}" for margin in sorted(set(margins)) if np.isfinite(margin)]
+    shown = f"{' and '.join(sizes)} here" if sizes else f"of which there is none for {judged.words} here"
     words = {
         "setting": "The techniques that are on, with their strengths. The baseline is the setting without any.",
         "seed": "The number from which initial weights, the split into training and validation images, the order of "
@@ -82,7 +86,7 @@ def glossary(margins: Sequence[float]) -> Section:
         "adjusted p": "The p-value of the t-test times the number of settings that are compared with the baseline, and "
         "times the number of stages where there are several; at most 1. Below 0.05 exactly where the interval excludes "
         "0. It has no part in “equivalent”.",
-        "margin": f"The smallest difference worth knowing, {shown} here.",
+        "margin": f"The smallest difference worth knowing, {shown}.",
         "better, worse": "The interval excludes 0. By less than the margin: it also lies inside ±margin.",
         "equivalent": "The interval holds 0 and lies inside ±margin: whatever the difference is, it is too small to "
         "matter, with this budget on this test set.",

@@ -1,11 +1,15 @@
-"""The report on what was loaded from some paths: of one run, or of studies."""
+"""The report on what was loaded from some paths: of one run, or of studies; and what a terminal shows of it."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from regbench.study.measured import TEST_ACCURACY, Quantity
+from regbench.study.printed import print_comparisons
+from regbench.study.report.left_out import list_left_out
 from regbench.study.report.run_report import is_run, write_run_report
-from regbench.study.report.study_report import write_report
+from regbench.study.report.study_report import Told, write_report
 from regbench.study.results import Study
 
 
@@ -27,8 +31,13 @@ def report_folder(paths: Sequence[Path], option: str = "--out FOLDER") -> Path:
 
 
 def report_on(
-    study: Study, paths: Sequence[Path], out: Path, baseline: str = "none", margin: float | None = None
-) -> tuple[Path, list[str]]:
+    study: Study,
+    paths: Sequence[Path],
+    out: Path,
+    baseline: str = "none",
+    margin: float | None = None,
+    metric: str = TEST_ACCURACY,
+) -> tuple[Path, Told]:
     """Write the report on what was loaded from these paths.
 
     Args:
@@ -37,13 +46,33 @@ def report_on(
         out: The report's folder.
         baseline: As in `write_report`.
         margin: As in `write_report`.
+        metric: As in `write_report`; a run's report shows all of its metrics.
 
     Returns:
-        As `write_report`; one run has no verdicts.
+        As `write_report`; of one run nothing is compared.
     """
     command = f"regbench report {shlex.join(map(str, paths))}"
     command += f" --baseline {shlex.quote(baseline)}" if baseline != "none" else ""
-    command += f" --margin {100 * margin:g}" if margin is not None else ""
+    command += f" --metric {shlex.quote(metric)}" if metric != TEST_ACCURACY else ""
+    command += f" --margin {Quantity.of(metric, study.kinds).scale * margin:g}" if margin is not None else ""
     if len(paths) == 1 and is_run(paths[0]):
-        return write_run_report(study, paths[0], out, command), []
-    return write_report(study, out, baseline, margin, command)
+        return write_run_report(study, paths[0], out, command), Told([], [], [])
+    return write_report(study, out, baseline, margin, command, metric)
+
+
+def print_report(study: Study, page: Path, told: Told) -> None:
+    """Print what a report says: its comparisons, in short what else is to be known, and where it is.
+
+    What is left out goes to standard error.
+
+    Args:
+        study: What was loaded.
+        page: The report's page.
+        told: What it says.
+    """
+    print_comparisons(told.families, told.differences)
+    for note in told.notes:
+        print(note.partition(". ")[0].rstrip("."), flush=True)  # the page has the rest
+    for line in list_left_out(study):
+        print(line, file=sys.stderr, flush=True)
+    print(f"Report: {page}", flush=True)

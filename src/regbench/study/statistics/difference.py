@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from regbench.storage.schema import kind_of
+from regbench.storage.schema import Kind
+from regbench.study.measured import Quantity
 from regbench.study.statistics.evidence import Evidence
 from regbench.study.statistics.power import SeedsRange
 
@@ -47,6 +48,7 @@ class Difference:
             undecided setting; None before the first is whole.
         stages: How many stages there are; 0 where seeds do not come in stages.
         together: How many intervals hold together with 95 %: the settings, times the stages; 0 where nothing is tested.
+        own_kind: What the metric is, where it is none that every run has.
     """
 
     label: str
@@ -74,6 +76,12 @@ class Difference:
     stage: int | None = None
     stages: int = 0
     together: int = 0
+    own_kind: Kind | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the metric is: its direction, its unit."""
+        return self.own_kind or Quantity.of(self.metric).kind
 
     @property
     def within_margin(self) -> bool:
@@ -84,14 +92,14 @@ class Difference:
     def outcomes(self) -> tuple[int, int, int]:
         """In how many comparisons the setting wins, ties and loses: seeds, or where unpaired pairs of runs."""
         higher, level, lower = self.evidence.outcomes
-        return (higher, level, lower) if higher_is_better(self.metric) else (lower, level, higher)
+        return (higher, level, lower) if self.kind.higher_is_better else (lower, level, higher)
 
     @property
     def leaning(self) -> str:
         """`"better"` or `"worse"` for an undecided setting whose interval has 0 in its outer quarter, else nothing."""
         if self.verdict != UNDECIDED or abs(self.mean) <= (self.high - self.low) / 4:
             return ""
-        return BETTER if (self.mean > 0) == higher_is_better(self.metric) else WORSE
+        return BETTER if (self.mean > 0) == self.kind.higher_is_better else WORSE
 
 
 def verdict_of(low: float, high: float, margin: float, higher: bool) -> str:
@@ -112,9 +120,3 @@ def verdict_of(low: float, high: float, margin: float, higher: bool) -> str:
     if low > 0 or high < 0:
         return BETTER if (low > 0) == higher else WORSE
     return EQUIVALENT if -margin < low and high < margin else UNDECIDED
-
-
-def higher_is_better(metric: str) -> bool:
-    """Tell whether higher values of a metric are better: of accuracies they are; of losses, errors and the gap, not."""
-    kind = kind_of(metric)
-    return kind is not None and kind.higher_is_better

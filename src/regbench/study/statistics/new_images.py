@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.study.comparisons import Comparison
+from regbench.study.measured import is_accuracy
 from regbench.study.predictions import MEANS_OVER_IMAGES, read_image_values
 from regbench.study.statistics.difference import Difference
 from regbench.study.statistics.intervals import ALPHA
@@ -68,7 +69,7 @@ def with_new_images(comparison: Comparison, differences: Sequence[Difference]) -
     result = []
     for each in differences:
         found = by_stage[each.stage].get(each.label) if each in tested else None
-        if found is not None and each.metric.endswith("acc"):
+        if found is not None and is_accuracy(each.metric):
             found = replace(found, seeds=found.seeds + comparison.search_variance(each.label))
         low, high = found.on_new_images(ALPHA / each.together) if found is not None else (math.nan, math.nan)
         result.append(replace(each, low_new_images=low, high_new_images=high))

@@ -2,21 +2,14 @@
 
 import math
 
-from regbench.storage.schema import KINDS
 from regbench.study.formatting import amount, interval, p_value
-from regbench.study.statistics.difference import (
-    BETTER,
-    DECIDED,
-    EQUIVALENT,
-    TOO_FEW,
-    WORSE,
-    Difference,
-    higher_is_better,
-)
+from regbench.study.measured import metric_words
+from regbench.study.predictions import MEANS_OVER_IMAGES
+from regbench.study.statistics.difference import BETTER, DECIDED, EQUIVALENT, TOO_FEW, WORSE, Difference
 from regbench.study.statistics.evidence import Evidence
 
-_WORDS = {"train": "training", "val": "validation"} | {name: kind.words for name, kind in KINDS.items()}
 _UNKNOWN = "that takes the predictions of all runs on the same test images"
+_NOT_COMPUTED = "that is computed for accuracy and loss alone"
 
 
 def verdict_sentence(difference: Difference, item: Evidence, name: str = "", training: str = "") -> str:
@@ -30,11 +23,11 @@ def verdict_sentence(difference: Difference, item: Evidence, name: str = "", tra
     """
     if difference.verdict == TOO_FEW:
         return _untested(difference)
-    bounds = interval(difference.low, difference.high, difference.metric)
+    bounds = interval(difference.low, difference.high, difference.kind)
     seeds = f"{difference.n} seeds{' in pairs' if item.paired else ' a setting at least'}{_stage(difference)}"
     seeds += ", with the search's own uncertainty" if item.search else ""
     evidence = f"simultaneous 95 % interval {bounds}, adjusted p {_told_p(difference.p_adjusted)}, {seeds}"
-    mean = f"{amount(item.mean, difference.metric)} of {metric_words(difference.metric)}"
+    mean = f"{amount(item.mean, difference.kind)} of {metric_words(difference.metric, difference.own_kind)}"
     trained = f" with {training}" if training else ""
     text = f"{_head(difference, name or difference.label)}{trained}: {mean} ({evidence}){_rest(difference, item)}."
     if not item.paired:
@@ -46,24 +39,20 @@ def verdict_sentence(difference: Difference, item: Evidence, name: str = "", tra
 
 def interval_lines(difference: Difference) -> list[str]:
     """Write what a tested difference is on this test set, and on new images, where these are drawn anew as well."""
-    mean = amount(difference.mean, difference.metric)
-    lines = [f"On this test set: {mean} ({interval(difference.low, difference.high, difference.metric)})."]
+    mean = amount(difference.mean, difference.kind)
+    lines = [f"On this test set: {mean} ({interval(difference.low, difference.high, difference.kind)})."]
     low, high = difference.low_new_images, difference.high_new_images
     if math.isnan(low):
-        return [*lines, f"On new images: not known, since {_UNKNOWN}."]
+        reason = _UNKNOWN if difference.metric in MEANS_OVER_IMAGES else _NOT_COMPUTED
+        return [*lines, f"On new images: not known, since {reason}."]
     turns = difference.verdict in {BETTER, WORSE} and low <= 0 <= high
     turned = "; another test set of this size might turn the order" if turns else ""
-    return [*lines, f"On new images: {mean} ({interval(low, high, difference.metric)}){turned}."]
-
-
-def metric_words(metric: str) -> str:
-    """Return a metric in words: `test/acc` is test accuracy."""
-    return " ".join(_WORDS.get(part, part) for part in metric.split("/"))
+    return [*lines, f"On new images: {mean} ({interval(low, high, difference.kind)}){turned}."]
 
 
 def _head(difference: Difference, name: str) -> str:
     baseline, verdict = difference.baseline, difference.verdict
-    margin = amount(difference.margin, difference.metric, sign=False)
+    margin = amount(difference.margin, difference.kind, sign=False)
     if verdict in {BETTER, WORSE}:
         less = f" by less than {margin}" if difference.within_margin else ""
         return f"{name} is {verdict} than {baseline}{less}"
@@ -77,8 +66,8 @@ def _rest(difference: Difference, item: Evidence) -> str:
     """What an undecided interval rules out nevertheless, and how many seeds would decide."""
     if difference.verdict in {BETTER, WORSE, EQUIVALENT} or math.isnan(difference.margin):
         return ""
-    margin = amount(difference.margin, difference.metric, sign=False)
-    gain, loss = ("gain", "loss") if higher_is_better(difference.metric) else ("rise", "fall")
+    margin = amount(difference.margin, difference.kind, sign=False)
+    gain, loss = ("gain", "loss") if difference.kind.higher_is_better else ("rise", "fall")
     parts = []
     if difference.high < difference.margin:
         parts.append(f"a {gain} of {margin} is ruled out")
@@ -106,10 +95,10 @@ def _untested(difference: Difference) -> str:
         return f"Too few seeds to compare {label} with {baseline}: {n} of the 2 that an interval needs at least."
     if not difference.mean:
         return (
-            f"Too few seeds to compare {label} with {baseline}: the same {metric_words(difference.metric)} on all {n} "
-            "seeds, so no spread is known."
+            f"Too few seeds to compare {label} with {baseline}: the same "
+            f"{metric_words(difference.metric, difference.own_kind)} on all {n} seeds, so no spread is known."
         )
-    same = amount(difference.mean, difference.metric)
+    same = amount(difference.mean, difference.kind)
     return f"Too few seeds to compare {label} with {baseline}: all {n} seeds differ by {same}, so no spread is known."
 
 

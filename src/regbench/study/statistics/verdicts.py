@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regbench.storage.schema import kind_of
 from regbench.study.acting import not_acting
 from regbench.study.comparisons import Comparison
+from regbench.study.measured import Quantity, is_accuracy
 from regbench.study.statistics.checks.assumptions import examine
-from regbench.study.statistics.difference import DECIDED, NOT_ACTING, Difference, higher_is_better, verdict_of
+from regbench.study.statistics.difference import DECIDED, NOT_ACTING, Difference, verdict_of
 from regbench.study.statistics.evidence import Evidence, from_groups, from_pairs, with_search
 from regbench.study.statistics.intervals import ALPHA, adjusted, interval, simultaneous, tested
 from regbench.study.statistics.pairing import is_paired, values_by_seed
@@ -30,7 +32,8 @@ def compare(
 
     Args:
         comparison: The family; the intervals hold over its settings together.
-        metric: A column of the runs; for losses, calibration error and gap, lower is better.
+        metric: A column of the runs; for losses, calibration error and gap, lower is better, and of the group
+            `metrics` what its YAML says.
         margin: The smallest difference that matters, in the metric's unit; for accuracies the family's own unless
             given. Another metric has none, so that nothing is called equivalent by it.
         design: The stages that the seeds came in; each setting is judged at the first that decides it. The family's own
@@ -42,7 +45,7 @@ def compare(
     if comparison.baseline is None:
         return []
     if margin is None:
-        margin = comparison.margin if metric.endswith("acc") else math.nan
+        margin = comparison.margin if is_accuracy(metric) else math.nan
     if margin <= 0:
         raise ValueError(f"margin: expected a difference above 0, got {margin}")
     values = values_by_seed(comparison.runs, metric)
@@ -57,7 +60,7 @@ def compare(
     judged = {each.label: each for each in found}
     for label, reason in idle.items():
         item = _pair_or_group(values[label], values[comparison.baseline])
-        judged[label] = _unjudged(label, comparison.baseline, metric, item, reason)
+        judged[label] = _unjudged(label, comparison, metric, item, reason)
     return [judged[label] for label in others]
 
 
@@ -80,6 +83,8 @@ def judge(
         look: Where seeds come in stages, the one that the evidence is of.
     """
     evidence = list(family.values())
+    kind = kind_of(metric, comparison.kinds if comparison else None)
+    higher = kind is not None and kind.higher_is_better
     m = look.together if look else tested(evidence)
     result = []
     for (label, item), p_adjusted, (low, high) in zip(
@@ -95,11 +100,11 @@ def judge(
             low=low,
             high=high,
             margin=margin,
-            verdict=verdict_of(low, high, margin, higher_is_better(metric)),
+            verdict=verdict_of(low, high, margin, higher),
             p=item.p,
             p_adjusted=p_adjusted,
             p_permutation=item.p_permutation,
-            p_beats=item.wins if higher_is_better(metric) else 1 - item.wins,
+            p_beats=item.wins if higher else 1 - item.wins,
             detectable=detectable(item, m) if item.is_tested else math.nan,
             seeds_needed=seeds_range(item, m, margin) if margin > 0 else None,
             paired=item.paired,
@@ -109,6 +114,7 @@ def judge(
             stage=look.stage if look else None,
             stages=look.stages if look else 0,
             together=m,
+            own_kind=kind,
         )
         name = comparison.described(label) if comparison else label
         training = comparison.training if comparison else ""
@@ -127,10 +133,11 @@ def _judge_values(
     """Judge settings by these values, by label and seed, and say what makes their intervals doubtful."""
     baseline = str(comparison.baseline)
     family = {label: _pair_or_group(values[label], values[baseline]) for label in settings}
-    if metric.endswith("acc"):
+    if is_accuracy(metric):
         family = {label: with_search(item, comparison.search_variance(label)) for label, item in family.items()}
     in_pairs = {label: item.paired for label, item in family.items() if item.is_tested}
-    doubts = examine(values, baseline, in_pairs, metric, margin, look.together if look else None)
+    kind = Quantity.of(metric, comparison.kinds).kind
+    doubts = examine(values, baseline, in_pairs, kind, margin, look.together if look else None)
     return [
         replace(each, doubts=doubts[each.label].sentences if each.label in doubts else ())
         for each in judge(family, baseline, metric, margin, comparison, look)
@@ -165,19 +172,20 @@ def _has_ended(comparison: Comparison, label: str, seeds: range) -> bool:
     return all(seed in finished or (label, seed) in comparison.ended for seed in seeds)
 
 
-def _unjudged(label: str, baseline: str, metric: str, item: Evidence, reason: str) -> Difference:
+def _unjudged(label: str, comparison: Comparison, metric: str, item: Evidence, reason: str) -> Difference:
     """Describe a setting that did not act: its numbers without a test."""
     unknown: dict[str, Any] = dict.fromkeys(
         ("low", "high", "margin", "p", "p_adjusted", "p_permutation", "p_beats", "detectable"), math.nan
     )
     return Difference(
         label=label,
-        baseline=baseline,
+        baseline=str(comparison.baseline),
         metric=metric,
         n=item.n,
         mean=item.mean,
         sd=item.sd,
         **unknown,
+        own_kind=kind_of(metric, comparison.kinds),
         verdict=NOT_ACTING,
         seeds_needed=None,
         paired=item.paired,

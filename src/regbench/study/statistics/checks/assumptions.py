@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from regbench.storage.schema import Kind
 from regbench.study.formatting import amount
 from regbench.study.statistics.checks.outliers import OutlyingRun, find_outlying, unusual_pairs
 from regbench.study.statistics.checks.second_opinion import SecondOpinion, second_opinion
@@ -45,7 +46,7 @@ def examine(
     values: Mapping[str, pd.Series],
     baseline: str,
     paired: Mapping[str, bool],
-    metric: str = "test/acc",
+    metric: str | Kind = "test/acc",
     margin: float = 0.003,
     together: int | None = None,
 ) -> dict[str, Assumptions]:
@@ -55,7 +56,7 @@ def examine(
         values: The family's values by label, the baseline's included, indexed by seed, or by seed and split.
         baseline: The baseline's label.
         paired: The tested settings, and whether each is compared in pairs; their number is the family's size.
-        metric: What was measured, for the sentences.
+        metric: What was measured, by its name or what it is, for the sentences.
         margin: The smallest difference that matters, in the metric's unit.
         together: How many intervals hold together, for the second opinion's; the family's size unless given.
     """
@@ -84,7 +85,7 @@ def _skew(setting: pd.Series, baseline: pd.Series, outlying: Sequence[OutlyingRu
     return g1, abs(g1) > skew_limit(len(rest), m)
 
 
-def _outlier_sentence(run: OutlyingRun, metric: str) -> str:
+def _outlier_sentence(run: OutlyingRun, metric: str | Kind) -> str:
     away = amount(abs(run.value - run.median), metric, sign=False)
     side = "below" if run.value < run.median else "above"
     return (

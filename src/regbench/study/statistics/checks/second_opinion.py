@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from regbench.storage.schema import Kind
 from regbench.study.formatting import amount, interval
 from regbench.study.statistics.checks import robust
 from regbench.study.statistics.checks.robust import trimmed_difference, trimmed_mean
@@ -43,7 +44,7 @@ class SecondOpinion:
 
 
 def second_opinion(
-    setting: pd.Series, baseline: pd.Series, paired: bool, level: float, metric: str, margin: float
+    setting: pd.Series, baseline: pd.Series, paired: bool, level: float, metric: str | Kind, margin: float
 ) -> SecondOpinion:
     """Ask again whether a setting differs from the baseline, with a method that single runs move little.
 
@@ -52,7 +53,7 @@ def second_opinion(
         baseline: The baseline's values.
         paired: Whether values with the same index are subtracted.
         level: Probability that the interval misses, both sides together: alpha / m.
-        metric: What was measured, for the sentence.
+        metric: What was measured, by its name or what it is, for the sentence.
         margin: The smallest difference that matters, in the metric's unit.
     """
     evidence, trimmed = _both(setting, baseline, paired)

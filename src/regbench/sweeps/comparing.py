@@ -1,0 +1,26 @@
+"""The comparison of what a sweep's runs gave, printed at its end. Imports no torch."""
+
+from pathlib import Path
+
+from regbench.config.errors import describe_error
+
+
+def print_comparison(folder: Path) -> None:
+    """Print how the settings of a study compare, as far as it is finished; nothing where there is nothing to compare.
+
+    Args:
+        folder: The study's.
+    """
+    # Here, so that a sweep's start is not delayed by what is needed at its end.
+    from regbench.study import load
+    from regbench.study.comparisons import comparisons
+    from regbench.study.printed import print_comparisons
+    from regbench.study.statistics import compare
+
+    try:
+        families = [each for each in comparisons(load(folder)) if len(each.labels) > 1]
+        differences = [compare(each) for each in families]
+    except (OSError, ValueError) as error:
+        print(f"{folder}: nothing is compared: {describe_error(error)}", flush=True)
+        return
+    print_comparisons(families, differences)
