@@ -16,6 +16,7 @@ from regbench.data.image_files import read_colour
 from regbench.data.module import ImageData, resize
 from regbench.data.sources import Arrays, Source
 from regbench.drawing.pictures import visible
+from regbench.drawing.run_pictures import tiles
 from regbench.regularizers.augmentation import warp
 from regbench.runs.evaluation import write_predictions
 from regbench.runs.export import metadata
@@ -24,7 +25,6 @@ from regbench.runs.parts import build
 from regbench.runs.summary import summarize
 from regbench.study.figures.predictions import mistake_grid, sample_grid
 from regbench.study.predictions import read_predictions
-from regbench.training.tensorboard import tiles
 
 Composed = Callable[..., dict[str, Any]]
 MODELS = ("lenet5", "lenet5_relu", "lenet5_compact", "mlp", "mlp_small", "resnet20")
@@ -126,7 +126,7 @@ def test_a_model_s_yaml_without_the_key_is_of_one_channel(composed: Composed) ->
 
 def test_images_that_are_not_square_or_of_other_channels_are_refused_in_one_line() -> None:
     with pytest.raises(
-        ValueError, match=r"expected square images, received drawn with images of 12 × 10; regbench new-d"
+        ValueError, match=r"expected square images, received drawn with images of 12 × 10; regbench new d"
     ):
         image_data(Drawn(3, 12, 10))
     with pytest.raises(
@@ -178,7 +178,7 @@ def test_tensorboard_s_tiles_are_in_colour() -> None:
     images: Tensor = torch.zeros(3, 3, 20, 20)
     for each in range(3):
         images[each, each] = 1
-    (shown,) = tiles(images, ["red", "green", "blue"]).axes[0].get_images()
+    (shown,) = tiles(images.permute(0, 2, 3, 1).numpy(), ["red", "green", "blue"]).axes[0].get_images()
     colours = {tuple(colour) for colour in np.asarray(shown.get_array()).reshape(-1, 3).round().astype(int)}
     assert colours == {(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)}
 

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from regbench.config import compose
+from regbench.runs.parts import build_measures
 from regbench.templates import write_part
 from tests.commands import Command
 from tests.conftest import ROOT
@@ -54,7 +57,19 @@ def test_what_a_page_writes_trains_by_its_commands_outside_of_the_repository(
     assert len(swept) == (kind == "optimizer")  # the page compares it with another one
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_a_metric_is_written_that_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = write_part("metric", "my_worst_class", tmp_path)
+    assert written.config == tmp_path / "configs/metrics/my_worst_class.yaml"
+    assert "metrics=my_worst_class" in written.command
+    monkeypatch.syspath_prepend(str(tmp_path))
+    metrics = compose(["dataset=digits", "metrics=my_worst_class"], tmp_path / "configs")["metrics"]
+    labels = torch.arange(20) % 10
+    logits = torch.nn.functional.one_hot(labels, 10).float()
+    logits[0] = logits[1]
+    assert build_measures(metrics, 10).score(logits, labels) == {"my_worst_class": 0.5}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "metric"])
 def test_what_is_written_is_clean_under_the_repositorys_style(kind: str, tmp_path: Path) -> None:
     for name in ("x", LONG[:40]):
         code = write_part(kind, name, tmp_path).code  # type: ignore[arg-type]  # one of them

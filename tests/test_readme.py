@@ -145,7 +145,7 @@ def test_the_make_targets_of_the_pages_exist() -> None:
 
 
 def test_the_table_of_options_is_complete() -> None:
-    for group in ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "logger"):
+    for group in ("dataset", "model", "regularizer", "optimizer", "scheduler", "callbacks", "metrics", "logger"):
         (row,) = re.findall(rf"^\| `{group}` \|(.*)\|$", START, re.MULTILINE)
         named = set(re.findall(r"`(\w+)`", row))
         assert named == {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}

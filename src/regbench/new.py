@@ -20,7 +20,7 @@ _MY = Path("my")
 
 @app.callback()
 def new() -> None:
-    """Write a technique, model, optimizer or data set of your own: two files that run, to start from."""
+    """Write a technique, model, optimizer, metric or data set of your own: two files that run, to start from."""
 
 
 @app.command()
@@ -39,6 +39,12 @@ def model(name: _Name, folder: _Folder = _MY) -> None:
 def optimizer(name: _Name, folder: _Folder = _MY) -> None:
     """Write an optimizer that takes a decay for each group of parameters, and its YAML."""
     _write("optimizer", name, folder)
+
+
+@app.command()
+def metric(name: _Name, folder: _Folder = _MY) -> None:
+    """Write a metric of torchmetrics, and its YAML."""
+    _write("metric", name, folder)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from regbench.cli import app
 from regbench.config import compose
+from regbench.config.fingerprint import counted_code
 from regbench.config.identity import config_hash
 from regbench.runs.run import run, train
 from regbench.study.loaded import load_study
@@ -100,6 +101,9 @@ def test_metrics_that_decide_nothing_are_no_part_of_the_hash_and_monitored_ones_
     watched = digits("metrics=[f1,brier]", "monitor=val/f1")
     assert len({digits(), watched, digits("metrics=f1", "monitor=val/f1", "metrics.f1.average=micro")}) == 3
     assert watched == digits("metrics=f1", "monitor=val/f1", "metrics.f1.words=other")
+    assert counted_code(compose([*SMALL, "metrics=[f1,brier]", "monitor=val/brier"])) == {}
+    own = compose([*SMALL, METRICS, "monitor=val/worst_class"], mine)
+    assert list(counted_code(own)) == ["worst_class.WorstClassAccuracy"]
     stopping = ["callbacks=early_stopping", "callbacks.early_stopping.monitor=probe/brier"]
     assert compose([*SMALL, "metrics=brier", *stopping])["callbacks"]["early_stopping"]["mode"] == "min"
     assert (
@@ -118,7 +122,7 @@ def test_a_verdict_is_worse_where_the_brier_score_is_higher_and_words_and_units_
     assert "points of test macro F1" in by_f1.loc["dropout", "sentence"]
     assert pd.isna(by_brier.loc["dropout", "margin"])
     assert loaded.compare(metric="test/brier", margin=5.0).set_index("label").loc["dropout", "margin"] == 5.0
-    with pytest.raises(ValueError, match=r"^metric: expected one of train/loss.*test/f1.*; received 'test/f2'$"):
+    with pytest.raises(ValueError, match=r"^metric: expected one of .*test/f1.*, or one by class; received 'test/f2'$"):
         loaded.compare(metric="test/f2")
 
 

@@ -17,6 +17,8 @@ from tests.commands import Command
 from tests.faults.processes import wait
 
 QUICK = ["dataset=digits", "trainer.max_epochs=1", "dataset.train_size=200", "study=s"]
+# A worker takes seconds to start, so one must do where their number makes no difference.
+LONE = [*QUICK, "hydra.launcher.n_jobs=1"]
 # Long enough to be stopped within a run.
 LONG = ["dataset=digits", "trainer.max_epochs=500", "study=s", "hydra.launcher.n_jobs=1"]
 
@@ -68,7 +70,7 @@ def test_what_is_wrong_is_raised_in_one_line_and_a_failed_run_stops_no_other(
     assert not list(tmp_path.rglob("results.json"))
     assert capsys.readouterr().out == ""
 
-    study = regbench.sweep(*QUICK, "dataset.batch_size=0,50", progress=False)
+    study = regbench.sweep(*LONE, "dataset.batch_size=0,50", progress=False)
     assert capsys.readouterr().out == ""
     assert (len(study.runs), list(study.unfinished["status"])) == (1, ["failed"])
     assert study.unfinished["reason"][0].startswith("dataset.batch_size: expected an integer above 0; received 0")
@@ -88,7 +90,7 @@ def test_a_technique_of_ones_own_folder_is_swept_from_python(tmp_path: Path, mon
     (tmp_path / "mine/regularizer").mkdir(parents=True)
     yaml = "own_drop:\n  _target_: own_drop_of_a_sweep.Drop\n  p: 0.5\n"
     (tmp_path / "mine/regularizer/own_drop.yaml").write_text(yaml)
-    study = regbench.sweep(*QUICK, regularizer="none,own_drop", config_dir="mine")
+    study = regbench.sweep(*LONE, regularizer="none,own_drop", config_dir="mine")
     assert sorted(study.runs["setting"]) == ["none", "own_drop"]
 
 

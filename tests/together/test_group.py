@@ -243,21 +243,15 @@ def overall(metrics: Mapping[str, float | None]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["regularizer=batchnorm"],
-        ["regularizer=dropout", "regularizer.dropout.p=0.02", "dataset.batch_size=10", "scheduler=one_cycle"],
-    ],
-    ids=["batchnorm", "dropout"],
-)
-def test_over_forty_seeds_accuracies_are_those_of_runs_alone(
-    overrides: list[str], composed: Composed, tmp_path: Path
+def test_over_forty_seeds_accuracies_are_those_of_runs_alone_though_masks_are_others(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their 95 % interval holds 0 and lies within ±0.3 points; dropout's masks are others together.
+    """Their 95 % interval holds 0 and lies within ±0.3 points.
 
     With p = 0.5 two runs alone whose masks differ are 6 points apart (one standard deviation) after two epochs.
     """
+    monkeypatch.setattr("regbench.runs.run.find_acting", lambda *arguments: None)  # a fifth of such a run
+    overrides = ("regularizer=dropout", "regularizer.dropout.p=0.02", "dataset.batch_size=10", "scheduler=one_cycle")
     chosen = ("model=mlp_small", "dataset.train_size=null", "trainer.max_epochs=2", *overrides)
     configs = {f"seed{seed}": composed(*chosen, f"seed={seed}") for seed in range(40)}
     train_together(tmp_path / "together", configs)

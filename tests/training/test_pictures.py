@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from regbench.config import compose
+from regbench.drawing.run_pictures import Pixels, draw_tiles, halvable
+from regbench.runs.engine import Engine
 from regbench.runs.run import run
 from regbench.training.classifier import Classifier
-from regbench.training.tensorboard import halvable, tiles
 
 pytestmark = pytest.mark.drawn
 Composed = Callable[..., dict[str, Any]]
@@ -60,15 +60,15 @@ def test_the_samples_are_the_very_images_of_the_first_training_step(
     trained: list[Tensor] = []
     step = Classifier._loss
 
-    def drawing(images: Tensor, captions: list[str]) -> Figure:
-        shown.append(images)
-        return tiles(images, captions)
+    def drawing(images: np.ndarray[Any, Any], captions: list[str]) -> Pixels:
+        shown.append(torch.from_numpy(images).permute(0, 3, 1, 2))
+        return draw_tiles(images, captions)
 
     def training(self: Classifier, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         trained.append(images)
         return step(self, images, targets)
 
-    monkeypatch.setattr("regbench.training.tensorboard.tiles", drawing)
+    monkeypatch.setattr("regbench.training.tensorboard.draw_tiles", drawing)
     monkeypatch.setattr(Classifier, "_loss", training)
     run(tmp_path, composed("regularizer=[augmentation,cutout,dropout,mixup]"), [])
     assert torch.equal(shown[0], trained[0][:32])
@@ -115,6 +115,6 @@ def test_a_network_without_mistakes_shows_none(tmp_path: Path) -> None:
     data.setup()
     labels = data.splits["test"].labels
     logger = TensorBoardLogger(tmp_path, name="", version="tensorboard")
-    show_predictions(logger, data, torch.eye(10)[labels] * 9, labels, step=1)
+    show_predictions([logger], data, torch.eye(10)[labels] * 9, labels, step=1, draw=Engine().draw)
     logger.finalize("success")
     assert set(read(tmp_path).Tags()["images"]) == {"test/confusion", "test/reliability"}

@@ -1,8 +1,8 @@
 """`Engine`: what a run leaves to whoever computes its numbers; by itself, unless others are trained with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from regbench.data import ImageData
 from regbench.runs.evaluation import predict_splits
 from regbench.runs.parts import Parts, build
 from regbench.training.classifier import Classifier
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -47,3 +49,12 @@ class Engine:
             device: That of the trainer.
         """
         return predict_splits(classifier.net.to(device), data)
+
+    def draw(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what a function of `regbench.drawing` draws, in this process or another.
+
+        Args:
+            function: Of a module, so that others can call it.
+            arguments: Of it.
+        """
+        return function(*arguments)

@@ -156,7 +156,7 @@ def _train(
     higher = higher_is_better(parts.monitor, spec.config.get("metrics"))
     checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, higher, identity, record.stopwatch, engine.identity)
     history = History(folder / HISTORY, parts.classifier.measures)
-    shown = [TrainingSamples(), *([WeightHistograms()] if parts.histograms else []), *watching]
+    shown = [TrainingSamples(engine.draw), *([WeightHistograms()] if parts.histograms else []), *watching]
     callbacks = [history, loggers.following(history), *parts.callbacks, checkpoints, *shown]
     given = {
         "logger": logging_to,
@@ -193,8 +193,8 @@ def _results(
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.net.state_dict().items()}
     write_tensors(folder / WEIGHTS, state)
     write_predictions(folder / PREDICTIONS, data, *predictions["test"])
-    for logger in tensorboards(training.loggers.all):
-        show_predictions(logger, data, *predictions["test"], step=len(rows) + 1)
+    boards = tensorboards(training.loggers.all)
+    show_predictions(boards, data, *predictions["test"], step=len(rows) + 1, draw=engine.draw)
 
     images = len(data.splits["train"].labels)
     seconds = sum(row["seconds"] for row in rows)
@@ -219,7 +219,7 @@ def _results(
             "resumed_after": training.start.epochs if training.start.checkpoint else None,
         },
     )
-    for logger in tensorboards(training.loggers.all):
+    for logger in boards:
         log_hyperparameters(logger, spec.config, results)
     training.loggers.log_results(results, step=len(rows) + 1)
     times = Seconds(train=round(seconds, 3), evaluate=round(evaluation, 3), total=round(record.stopwatch(), 3))

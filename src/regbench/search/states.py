@@ -29,7 +29,7 @@ class TunedReader:
         """Return how each setting stands now."""
         first = self._tuning.search_seeds[0]
         searching = self._found(
-            TRIALS, lambda seed, key: f"trial {key}" if seed == first else f"finalist {key} on {seed}"
+            TRIALS, lambda seed, key: f"trial {key}" if seed == first else f"finalist {key} #{seed - first}"
         )
         confirming = self._found("", lambda seed, _: f"confirming seed {seed}")
         defaults = self._found(DEFAULTS, lambda seed, _: f"default seed {seed}")

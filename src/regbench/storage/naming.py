@@ -1,5 +1,6 @@
 """What settings are called where people read: their techniques with their strengths. Imports no torch."""
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,11 +99,10 @@ def read_settings(study: Path, runs: Iterable[str]) -> dict[str, StoredConfig]:
 
 
 def _read(study: Path, run: str) -> StoredConfig:
-    for read in (lambda: read_planned(study, run), lambda: read_config(study / run)):
-        try:
-            return read()
-        except DamagedError:
-            continue
+    with contextlib.suppress(DamagedError):
+        return read_planned(study, run)
+    with contextlib.suppress(DamagedError):
+        return read_config(study / run)
     return StoredConfig({}, [])
 
 

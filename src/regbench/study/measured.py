@@ -137,7 +137,9 @@ def check_metric(metric: str, measured: Mapping[str, StudyMetric], columns: list
         ValueError: In one line.
     """
     if metric not in columns:
-        raise ValueError(f"metric: expected one of {', '.join(columns)}; received {metric!r}")
+        whole = [name for name in columns if name.count("/") < 2]
+        by_class = ", or one by class" if len(whole) < len(columns) else ""
+        raise ValueError(f"metric: expected one of {', '.join(whole)}{by_class}; received {metric!r}")
     found = measured.get(metric.split("/")[1]) if "/" in metric else None
     if found is not None and len(found.definitions) > 1:
         raise ValueError(

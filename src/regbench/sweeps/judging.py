@@ -12,15 +12,16 @@ from regbench.study import load
 from regbench.study.comparisons import comparisons
 from regbench.study.statistics import DECIDED, NOT_ACTING, compare
 from regbench.sweeps.design import Design
+from regbench.sweeps.states import RunNames
 
 NO_RUN, NO_BASELINE, BASELINE = "no finished run", "no baseline to compare with", "baseline"
 
 
 class Standing(NamedTuple):
-    """Where a setting stands after a stage: its family's title, its label there, and its verdict or why it has none."""
+    """Where a setting stands after a stage: its family's title, its name, and its verdict or why it has none."""
 
     family: str
-    label: str
+    name: str
     verdict: str
     needs_seeds: bool
 
@@ -50,16 +51,20 @@ def judge_stage(folder: Path, settings: Sequence[Collection[str]], design: Desig
         present = tuple(label for label in comparison.labels if label in set(seen["label"]))
         family = replace(comparison, runs=seen, labels=present)
         if comparison.baseline not in present:
-            found |= {index: Standing(comparison.title, label, NO_BASELINE, False) for index, label in ours.items()}
+            found |= {
+                index: Standing(comparison.title, family.named(label), NO_BASELINE, False)
+                for index, label in ours.items()
+            }
             continue
         verdicts = {each.label: each.verdict for each in compare(family, design.metric, design=design.stages)}
         settled = {label for label, verdict in verdicts.items() if verdict in DECIDED or verdict == NOT_ACTING}
         undecided = (verdicts.keys() - settled) & set(ours.values())
         for index, label in ours.items():
             needs = bool(undecided) if label == comparison.baseline else label in undecided
-            found[index] = Standing(comparison.title, label, verdicts.get(label, BASELINE), needs)
-    places = [Path(next(iter(names))).parent.name for names in settings]
-    return [found.get(index, Standing("", place, NO_RUN, False)) for index, place in enumerate(places)]
+            found[index] = Standing(comparison.title, family.named(label), verdicts.get(label, BASELINE), needs)
+    names = RunNames(folder, [each for runs in settings for each in runs])
+    called = [names.setting_of(next(iter(runs))) for runs in settings]
+    return [found.get(index, Standing("", name, NO_RUN, False)) for index, name in enumerate(called)]
 
 
 def stage_lines(standings: Collection[Standing], design: Design, stage: int) -> list[str]:
@@ -71,8 +76,8 @@ def stage_lines(standings: Collection[Standing], design: Design, stage: int) -> 
     lines = []
     for family in families:
         judged = [each for each in standings if each.family == family and each.verdict != BASELINE]
-        done = dict.fromkeys(f"{each.label} {each.verdict}" for each in judged if not each.needs_seeds)
-        still = dict.fromkeys(each.label for each in judged if each.needs_seeds)
+        done = dict.fromkeys(f"{each.name} {each.verdict}" for each in judged if not each.needs_seeds)
+        still = dict.fromkeys(each.name for each in judged if each.needs_seeds)
         parts = [", ".join(done)] if done else []
         parts += [f"{', '.join(still)} undecided, {more}"] if still else []
         named = f" of {family}" if family and sum(map(bool, families)) > 1 else ""

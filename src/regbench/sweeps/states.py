@@ -190,11 +190,15 @@ class RunNames:
 
     def of(self, run: str) -> str:
         """Return a run's name, `dropout p=0.3 seed 1`."""
-        setting = setting_folder(run)
-        if setting not in self._settings:
-            self._settings = name_settings(read_settings(self._study, dict.fromkeys([*self._runs, run])))
         place = read_run_path(Path(run))
-        return f"{self._settings[setting]} seed {place.seed}" if place is not None else self._settings[setting]
+        return f"{self.setting_of(run)} seed {place.seed}" if place is not None else self.setting_of(run)
+
+    def setting_of(self, run: str) -> str:
+        """Return the name of a run's setting, `dropout p=0.3`."""
+        place = setting_folder(run)
+        if place not in self._settings:
+            self._settings = name_settings(read_settings(self._study, dict.fromkeys([*self._runs, run])))
+        return self._settings[place]
 
 
 def _budget(config: Mapping[str, Any]) -> int:

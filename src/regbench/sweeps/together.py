@@ -85,7 +85,10 @@ class TogetherWorker(Worker):
         if reason is not None:
             self._leave_alone(names, reason)
             return 0
-        print(f"{self.study}: {len(names)} runs are trained together, from {names[0]} on", flush=True)
+        print(
+            f"{self.study}: {len(names)} runs are trained together, from {self._progress.name_of(names[0])} on",
+            flush=True,
+        )
         try:
             Group(formed, images, len(parts.data.classes), compile=config["compile"]).train(self._take_member, started)
         except TooManyMembersError:
@@ -123,7 +126,8 @@ class TogetherWorker(Worker):
     def _leave_alone(self, names: Sequence[str], reason: str) -> None:
         self._alone.update(names)
         others = f" and {len(names) - 1} other runs" if len(names) > 1 else ""
-        print(f"{self.study}: {names[0]}{others} trained one by one: {reason}", file=sys.stderr, flush=True)
+        first = self._progress.name_of(names[0])
+        print(f"{self.study}: {first}{others} trained one by one: {reason}", file=sys.stderr, flush=True)
 
 
 def device_of(accelerator: str) -> torch.device:

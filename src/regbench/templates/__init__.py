@@ -8,14 +8,17 @@ import keyword
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from regbench.config.composing import CONFIGS
 
-Kind = Literal["regularizer", "model", "optimizer"]
+Kind = Literal["regularizer", "model", "optimizer", "metric"]
 
+# The group of configurations, where it is called otherwise.
+_GROUPS: Mapping[str, str] = {"metric": "metrics"}
 _NAME, _CLASS = "template_name", "TemplateName"
 _ALLOWED = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST = 40  # letters, so that no line of a template becomes too long
@@ -31,10 +34,10 @@ class Written:
 
 
 def write_part(kind: Kind, name: str, folder: Path) -> Written:
-    """Write `<folder>/<name>.py` and `<folder>/configs/<kind>/<name>.yaml`; nothing that is there is replaced.
+    """Write `<folder>/<name>.py` and `<folder>/configs/<group>/<name>.yaml`; nothing that is there is replaced.
 
     Args:
-        kind: What it is; the group of configurations that it becomes an option of.
+        kind: What it is; it becomes an option of the group of configurations of that name, a metric of `metrics`.
         name: Small letters, digits and underscores.
         folder: One's own, made if missing.
 
@@ -42,8 +45,9 @@ def write_part(kind: Kind, name: str, folder: Path) -> Written:
         ValueError: The name is no name, is one of RegBench's options or Python's modules, or a file is there already.
         OSError: The folder cannot be written.
     """
-    _check_name(kind, name)
-    code, config = folder / f"{name}.py", folder / "configs" / kind / f"{name}.yaml"
+    group = _GROUPS.get(kind, kind)
+    _check_name(kind, group, name)
+    code, config = folder / f"{name}.py", folder / "configs" / group / f"{name}.yaml"
     for each in (code, config):
         if each.exists():
             raise ValueError(f"{each}: there already, and nothing is replaced; give another name, or another --dir")
@@ -59,18 +63,18 @@ def write_part(kind: Kind, name: str, folder: Path) -> Written:
         raise OSError(f"{folder}: cannot be written ({error.strerror}); give another --dir") from error
     place = shlex.quote(str(folder))
     configs = shlex.quote(str(folder / "configs"))
-    command = f"PYTHONPATH={place} regbench train --config-dir {configs} {kind}={name} dataset=digits"
+    command = f"PYTHONPATH={place} regbench train --config-dir {configs} {group}={name} dataset=digits"
     return Written(code, config, command)
 
 
-def _check_name(kind: Kind, name: str) -> None:
+def _check_name(kind: Kind, group: str, name: str) -> None:
     if not _ALLOWED.fullmatch(name) or keyword.iskeyword(name) or len(name) > _LONGEST:
         raise ValueError(
             f"NAME: expected up to {_LONGEST} small letters, digits and _, of which a Python module may be called, "
             f"such as my_{kind}; received {name!r}"
         )
-    if (CONFIGS / kind / f"{name}.yaml").exists():
-        raise ValueError(f"NAME: {kind}={name} is RegBench's own; give another name")
+    if (CONFIGS / group / f"{name}.yaml").exists():
+        raise ValueError(f"NAME: {group}={name} is RegBench's own; give another name")
 
 
 def _named(template: str, name: str) -> str:

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from regbench.runs.engine import Engine
 from regbench.seeding import stream_seed
+from regbench.together.drawing import draw_all
 from regbench.together.forming import Formed
 from regbench.together.images import Images
 from regbench.together.member import MemberEngine
 from regbench.together.program import Program, evaluate, without_notices
-from regbench.together.questions import Predictions, Scores, Steps
+from regbench.together.questions import Drawing, Predictions, Scores, Steps
 from regbench.together.stack import Member, Stack, named_state
 from regbench.together.turns import Ask, Turns
 from regbench.together.updates import update_of
@@ -75,11 +76,12 @@ class Group:
                 raise
 
     def _respond(self, turns: Turns, asked: Mapping[int, Any]) -> None:
-        """Answer one kind of question; whoever waits for predictions waits for the end, when all are predicted."""
+        """Answer one kind of question; whoever waits for predictions or pictures waits until all do."""
         responses: list[tuple[type, Callable[[Any], Mapping[int, Any]]]] = [
             (Steps, self._take_steps),
             (Scores, self._score),
             (Predictions, self._predict),
+            (Drawing, draw_all),
         ]
         for kind, respond in responses:
             if of_kind := {row: each for row, each in asked.items() if isinstance(each, kind)}:

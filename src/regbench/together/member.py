@@ -1,8 +1,8 @@
 """A member: a run with its own trainer, callbacks and folder, whose steps and scores are computed with others'."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,12 +13,14 @@ from regbench.runs.engine import Engine
 from regbench.runs.parts import Parts, build
 from regbench.together.forming import Formed
 from regbench.together.images import Images, Selection
-from regbench.together.questions import Predictions, Scores, Steps
+from regbench.together.questions import Drawing, Predictions, Scores, Steps
 from regbench.together.stack import leave
 from regbench.together.turns import Ask
 from regbench.together.updates import rates_of
 from regbench.training.classifier import Classifier
 from regbench.training.steps import schedules
+
+T = TypeVar("T")
 
 # Of the member's own trainer, which trains nothing itself. Lightning asks for validation batches; the scores are those
 # of the program, so one for each split is enough.
@@ -60,6 +62,11 @@ class MemberEngine(Engine):
         places = tuple(places_of(data, name) for name in names)
         logits = self._ask(Predictions(classifier.net, places))
         return {name: (each, data.splits[name].labels) for name, each in zip(names, logits, strict=True)}
+
+    def draw(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what a function draws, while others draw for other members."""
+        drawn: T = self._ask(Drawing(function, arguments))
+        return drawn
 
 
 class MemberClassifier(Classifier):

@@ -1,6 +1,8 @@
 """What a member asks the program for, that trains it together with others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -59,3 +61,16 @@ class Predictions:
 
     net: nn.Module
     places: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures; answered by what the function returns.
+
+    Attributes:
+        function: Of a module of `regbench.drawing`, so that other processes can call it.
+        arguments: Of it.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]

@@ -121,7 +121,8 @@ class MuonWithAdamW(Optimizer):
         adamw(
             trained,
             [each.grad for each in trained if each.grad is not None],
-            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
             max_exp_avg_sqs=[],
             state_steps=[state["step"] for state in states],
             fused=group["fused"],

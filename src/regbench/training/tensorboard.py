@@ -3,14 +3,11 @@
 Images are drawn once per run; histograms are written after each epoch where `histograms` is true.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -18,16 +15,13 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from regbench.data import ImageData
-from regbench.drawing.confusion import confusion_matrix
-from regbench.drawing.pictures import visible
-from regbench.drawing.reliability import Calibration, bin_by_confidence, calibration_error, reliability_diagram
-from regbench.drawing.style import SettingStyle, figure_style
+from regbench.drawing.run_pictures import draw_predictions, draw_tiles
 from regbench.storage.results import RunResults
 from regbench.training.classifier import Classifier
 from regbench.training.loggers import tensorboards
 from regbench.training.scoring import most_confident_mistakes
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Draw = Callable[..., Any]
 
 SAMPLES = 32
 CHOSEN = "with chosen weights"  # of the tags of a run's scores
@@ -35,13 +29,17 @@ CHOSEN = "with chosen weights"  # of the tags of a run's scores
 _FIRST_COLUMNS = {"setting": "setting", "strengths": "strengths", "trained_at": "learning_rate"}
 # The first of them are seen without scrolling.
 _FIRST_SCORES = ("test/acc", "val/acc", "gap")
-_COLUMNS = 8
-# TensorBoard shows an image 350 pixels wide and takes the nearest pixel: twice as many are right for any screen.
-_SHOWN_WIDTH = 2 * 350
 
 
 class TrainingSamples(pl.Callback):
-    """Shows the first batch as the network is given it, with its targets: after augmentation, mixup and their like."""
+    """Shows the first batch as the network is given it, with its targets: after augmentation, mixup and their like.
+
+    Args:
+        draw: Calls a function of `regbench.drawing` with its arguments, here or elsewhere.
+    """
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the batch that training is about to begin with, without taking part in it."""
@@ -54,8 +52,9 @@ class TrainingSamples(pl.Callback):
             return
         images, targets = batch
         captions = [_blend(shares, data.classes) for shares in targets[:SAMPLES].cpu()]
+        pixels = self._draw(draw_tiles, _as_arrays(images[:SAMPLES]), captions)
         for logger in loggers:
-            _show(logger, "training samples", tiles(images[:SAMPLES], captions), 0)
+            logger.experiment.add_image("training samples", pixels, 0, dataformats="HWC")
 
 
 class WeightHistograms(pl.Callback):
@@ -70,36 +69,42 @@ class WeightHistograms(pl.Callback):
                 logger.experiment.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
 
 
-def show_predictions(logger: TensorBoardLogger, data: ImageData, logits: Tensor, labels: Tensor, step: int) -> None:
+def show_predictions(
+    loggers: Sequence[TensorBoardLogger], data: ImageData, logits: Tensor, labels: Tensor, step: int, draw: Draw
+) -> None:
     """Show what the chosen network makes of the test images.
 
     Args:
-        logger: Where the pictures go.
+        loggers: Where the pictures go; without any, none is drawn.
         data: Whose test split was predicted.
         logits: `(N, C)`.
         labels: `(N,)`.
         step: One after the last epoch: a run that was stopped before its end and resumes shows them again.
+        draw: As in `TrainingSamples`.
     """
+    if not loggers:
+        return
     probabilities = logits.softmax(1)
     confidence, answers = probabilities.max(1)
     wrong = most_confident_mistakes(logits, labels)
-    if len(wrong):
-        captions = [
-            f"{data.classes[labels[each]]}\n→ {data.classes[answers[each]]}\n{confidence[each]:.1%} sure"
-            for each in wrong.tolist()
-        ]
-        images = data.splits["test"].images[wrong.to(data.splits["test"].images.device)]
-        _show(logger, "test/mistakes", tiles(images, captions), step)
+    captions = [
+        f"{data.classes[labels[each]]}\n→ {data.classes[answers[each]]}\n{confidence[each]:.1%} sure"
+        for each in wrong.tolist()
+    ]
+    images = data.splits["test"].images
     counts = torch.bincount(labels * len(data.classes) + answers, minlength=len(data.classes) ** 2)
-    bins = bin_by_confidence(confidence.numpy(), (answers == labels).numpy())
-    found = {"test images": Calibration(bins, calibration_error(bins))}
-    styles = {"test images": SettingStyle("#0072b2", "o", "-")}
-    with figure_style():
-        matrix = confusion_matrix(
-            counts.view(len(data.classes), -1).numpy(), data.classes, "Answers to test images, % of the class"
-        )
-        _show(logger, "test/confusion", _square(matrix), step, _SHOWN_WIDTH)
-        _show(logger, "test/reliability", _placed(reliability_diagram(found, styles, counts=True)), step, _SHOWN_WIDTH)
+    pictures = draw(
+        draw_predictions,
+        data.classes,
+        counts.view(len(data.classes), -1).numpy(),
+        confidence.numpy(),
+        (answers == labels).numpy(),
+        _as_arrays(images[wrong.to(images.device)]),
+        captions,
+    )
+    for logger in loggers:
+        for name, pixels in pictures.items():
+            logger.experiment.add_image(f"test/{name}", pixels, step, dataformats="HWC")
 
 
 def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], results: RunResults) -> None:
@@ -133,7 +138,9 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
         "trained_at": config["optimizer"].get("lr"),
         "batch_size": config["dataset"]["batch_size"],
     }
-    scores = dict(sorted(results.metrics.items(), key=lambda each: each[0] not in _FIRST_SCORES))
+    # A column for each class of each split would be too many.
+    whole = [(name, value) for name, value in results.metrics.items() if name.count("/") < 2]
+    scores = dict(sorted(whole, key=lambda each: each[0] not in _FIRST_SCORES))
     metrics = {f"{CHOSEN}/{key}": float("nan") if value is None else value for key, value in scores.items()}
     metrics[f"{CHOSEN}/epoch"] = (results.best_epoch or 0) + 1
     # One step after the last epoch: a run that resumes after it drops these values and writes them again.
@@ -144,26 +151,6 @@ def log_hyperparameters(logger: TensorBoardLogger, config: Mapping[str, Any], re
     for summary in (_with_first_columns(experiment), start, end):
         logger.experiment.file_writer.add_summary(summary, step)
     logger.finalize("success")
-
-
-def tiles(images: Tensor, captions: Sequence[str]) -> Figure:
-    """Draw images `(N, C, S, S)` in [0, 1], eight a row, each with its caption of up to three lines beneath."""
-    count, side = len(images), images.shape[-1]
-    columns = min(_COLUMNS, count)
-    rows = -(-count // columns)
-    lines = 1 + max(caption.count("\n") for caption in captions)
-    height, width, margin = side * (1.05 + 0.15 * lines), side * 1.12, round(0.06 * side)
-    pictures = [visible(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
-    sheet = np.ones((margin + round(rows * height), round(columns * width), *pictures[0].shape[2:]))
-    figure = Figure((1.15 * columns, 1.15 / width * len(sheet)), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    for number, (image, caption) in enumerate(zip(pictures, captions, strict=True)):
-        top, left = margin + round(number // columns * height), round((number % columns + 0.05) * width)
-        sheet[top : top + side, left : left + side] = image
-        axes.text(left, top + side * 1.03, caption, fontsize=7.5, va="top", linespacing=1.1, parse_math=False)
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    return figure
 
 
 def _with_first_columns(experiment: Summary) -> Summary:
@@ -179,6 +166,11 @@ def _with_first_columns(experiment: Summary) -> Summary:
     return experiment
 
 
+def _as_arrays(images: Tensor) -> Any:
+    """Return images `(N, C, S, S)` as drawing takes them, `(N, S, S, C)`."""
+    return images.permute(0, 2, 3, 1).cpu().numpy()
+
+
 def _blend(shares: Tensor, classes: Sequence[str]) -> str:
     """Name the classes in a target that hold more than smoothing gives every class, two at most."""
     top = shares.topk(min(2, len(shares)))
@@ -188,49 +180,3 @@ def _blend(shares: Tensor, classes: Sequence[str]) -> str:
         if share > shares.min() + 0.01
     ]
     return "\n".join(f"{share:.2f} {name}" if share < 0.995 else name for share, name in named)
-
-
-def _square(figure: Figure) -> Figure:
-    """Give a confusion matrix the room that its classes' names need, and no more."""
-    (axes,) = figure.axes
-    longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
-    width = figure.get_figwidth()
-    # In inches; letters are some 0.07 wide, and those below lie aslant.
-    left, right, top = 0.4 + 0.07 * longest, 0.1, 0.35
-    bottom = 0.4 + 0.05 * (longest if longest > 2 else 0)
-    side = width - left - right
-    figure.set_figheight(height := top + side + bottom)
-    figure.set_layout_engine(None)
-    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
-    axes.set_title(axes.get_title(loc="left"), x=(0.1 - left) / side)  # from the figure's edge on
-    return figure
-
-
-def _placed(figure: Figure) -> Figure:
-    """Give a figure fixed margins: finding the best ones costs more than all of its drawing, in every run."""
-    figure.set_layout_engine(None)
-    figure.subplots_adjust(left=0.17, right=0.97, bottom=0.2, top=0.94, hspace=0.1)
-    return figure
-
-
-def _show(logger: TensorBoardLogger, tag: str, figure: Figure, step: int, width: int | None = None) -> None:
-    """Write a figure; if a width in pixels is given, so that every second pixel of it alone is as smooth as all."""
-    if width is not None:
-        figure.set_dpi(width / figure.get_figwidth())
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]  # no types
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]  # no types
-    if width is not None:
-        pixels = halvable(pixels)
-    logger.experiment.add_image(tag, pixels, step, dataformats="HWC")
-
-
-def halvable(pixels: Pixels) -> Pixels:
-    """Average each pixel of an image `(H, W, C)` with its neighbours right and below, to the nearest multiple of 5.
-
-    So to take every second pixel is to average four, wherever one begins. With fewer tones the file is no larger.
-    """
-    padded = np.pad(pixels.astype(np.uint16), ((0, 1), (0, 1), (0, 0)), mode="edge")
-    sums = padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]
-    means: Pixels = ((sums + 10) // 20 * 5).astype(np.uint8)
-    return means

@@ -6,6 +6,7 @@ import numpy as np
 
 from regbench.study.comparisons import Comparison
 from regbench.study.measured import ACCURACY, Quantity
+from regbench.study.predictions import MEANS_OVER_IMAGES
 from regbench.study.report.page import Block, Cell, Section, Table, Verdict, Verdicts
 from regbench.study.report.shown import shown_cards
 from regbench.study.statistics import VERDICTS, Difference
@@ -49,7 +50,7 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
     elif told := improving[comparison.baseline].sentence:
         notes.append(told)
     accuracy = comparison.runs["test/acc"].astype(float).mean()
-    if size and np.isfinite(accuracy):
+    if size and np.isfinite(accuracy) and comparison.metric in MEANS_OVER_IMAGES:
         error = 100 * binomial_error(accuracy, size)
         notes.append(
             f"All settings are scored on the same {size:,} test images, which measure an accuracy of "

@@ -9,7 +9,7 @@ from regbench.study.statistics.difference import BETTER, DECIDED, EQUIVALENT, TO
 from regbench.study.statistics.evidence import Evidence
 
 _UNKNOWN = "that takes the predictions of all runs on the same test images"
-_NO_MEAN = "it is no mean over test images"
+_NOT_COMPUTED = "that is computed for accuracy and loss alone"
 
 
 def verdict_sentence(difference: Difference, item: Evidence, name: str = "", training: str = "") -> str:
@@ -43,7 +43,7 @@ def interval_lines(difference: Difference) -> list[str]:
     lines = [f"On this test set: {mean} ({interval(difference.low, difference.high, difference.kind)})."]
     low, high = difference.low_new_images, difference.high_new_images
     if math.isnan(low):
-        reason = _UNKNOWN if difference.metric in MEANS_OVER_IMAGES else _NO_MEAN
+        reason = _UNKNOWN if difference.metric in MEANS_OVER_IMAGES else _NOT_COMPUTED
         return [*lines, f"On new images: not known, since {reason}."]
     turns = difference.verdict in {BETTER, WORSE} and low <= 0 <= high
     turned = "; another test set of this size might turn the order" if turns else ""
