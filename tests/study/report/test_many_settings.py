@@ -46,7 +46,7 @@ def test_the_page_shows_some_of_many_settings_and_says_so(study: Path, tmp_path:
     assert page.count('<span class="badge">') == CARDS + 1  # one says what validation picks
     more = f"{59 - CARDS} more verdicts are in comparison.csv"
     assert more in page
-    assert "and 20 more settings\n" in ended.output
+    assert "and 20 more settings" in ended.output
     told = "Shown are none and the settings of the highest mean test accuracy; the other 36 are in comparison.csv."
     captions = re.findall("<figcaption>(.*?)</figcaption>", page)
     assert sum(told in caption for caption in captions) >= 4
