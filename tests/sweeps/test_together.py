@@ -25,7 +25,7 @@ def members(folder: Path) -> dict[str, int | None]:
 
 
 def test_a_sweep_trains_together_what_it_can_and_the_rest_alone(command: Command) -> None:
-    swept = ("regularizer=none,weight_decay,dropout", "optimizer=adam", "seed=0,1", "study=s")
+    swept = ("regularizer=none,weight_decay,dropout", "optimizer=adam", "seed=0,1", "study=s", "metrics=f1")
     call = ("-m", *SMALL, *swept, "hydra/launcher=together")
     ended = command("train.py", *call)
     assert ended.status == 0
@@ -36,6 +36,8 @@ def test_a_sweep_trains_together_what_it_can_and_the_rest_alone(command: Command
         **{f"dropout {seed}": 2 for seed in (0, 1)},
     }
     assert "6 done, 0 failed, 0 left" in ended.out
+    metrics = [json.loads(path.read_text())["metrics"] for path in study.glob("*/*/seed*/results.json")]
+    assert all(each["test/f1"] > 0 for each in metrics)
     again = command("train.py", *call)
     assert "6 runs, 6 of them finished before" in again.out
     report = command("regbench", "report", str(study))
