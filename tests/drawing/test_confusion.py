@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from regbench.drawing.confusion import confusion_matrix, row_shares
+from regbench.drawing.confusion import confusion_matrix, most_confused, row_shares
 from regbench.drawing.style import figure_style
 
 
@@ -21,6 +22,18 @@ def test_right_answers_are_blue_and_mistakes_red_by_their_share() -> None:
     assert (cells[[0, 1], [0, 1], 2] > cells[[0, 1], [0, 1], 0]).all()
     assert (cells[[0, 1], [1, 0], 0] > cells[[0, 1], [1, 0], 2]).all()
     assert cells[0, 1, 3] > cells[1, 0, 3] > 0
+
+
+def test_matrices_beside_each_other_share_a_scale() -> None:
+    weak, strong = np.array([[9, 1], [0, 10]]), np.array([[6, 4], [0, 10]])
+    assert most_confused(strong) == 40
+    shades = []
+    for counts in (weak, strong):
+        with figure_style():
+            (axes,) = confusion_matrix(counts, ["a", "b"], "title", most_confused(strong)).axes
+        shades.append(np.asarray(axes.images[0].get_array())[0, 1, 3])
+    # The shade is the root of the share of the strongest: √(10 / 40) of it.
+    assert shades[0] == pytest.approx(shades[1] / 2)
 
 
 def test_a_hundred_classes_are_drawn_without_names() -> None:

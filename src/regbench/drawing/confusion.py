@@ -23,7 +23,13 @@ def row_shares(counts: Array) -> Array:
     return shares
 
 
-def confusion_matrix(counts: Array, classes: Sequence[str], title: str) -> Figure:
+def most_confused(counts: Array) -> float:
+    """Return the largest percent of a class's images that get one wrong answer."""
+    shares = 100 * row_shares(counts)
+    return float((shares - np.diag(np.diag(shares))).max(initial=0.0))
+
+
+def confusion_matrix(counts: Array, classes: Sequence[str], title: str, strongest: float | None = None) -> Figure:
     """Draw the percent of each class's images by answer: right ones blue, wrong ones orange, on a scale of their own.
 
     The cells are more or less transparent, so that the matrix reads on white and on black paper. Call it within
@@ -33,14 +39,17 @@ def confusion_matrix(counts: Array, classes: Sequence[str], title: str) -> Figur
         counts: Images by (class, answer), `(C, C)`.
         classes: The names, `C`; more than 20 are left out, and the percents with them.
         title: Of the figure.
+        strongest: The percent of the strongest orange, so that matrices beside each other share one scale; the largest
+            of this one unless given.
     """
     shares = 100 * row_shares(counts)
+    strongest = most_confused(counts) if strongest is None else strongest
     wrong = shares - np.diag(np.diag(shares))
     figure, axes = new_figure(height=4.35)
     cells = np.zeros((*shares.shape, 4))
     cells[..., :3] = to_rgb("#d55e00")
     # Mistakes are rare: on a straight scale none would be seen beside the diagonal.
-    cells[..., 3] = 0.75 * np.sqrt(wrong / max(wrong.max(), 1e-9))
+    cells[..., 3] = 0.75 * np.sqrt(np.minimum(wrong / max(strongest, 1e-9), 1))
     steps = np.arange(len(shares))
     cells[steps, steps, :3] = to_rgb("#0072b2")
     cells[steps, steps, 3] = 0.1 + 0.45 * np.diag(shares) / 100

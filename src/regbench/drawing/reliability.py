@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, PAPER, SettingStyle, legend_below, new_figure, shorten
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -71,14 +73,8 @@ def reliability_diagram(
         _count_panel(below, found, styles)
     axes.plot([0, 100], [0, 100], color=FAINT, lw=1, ls=(0, (2, 2)))
     for label, calibration in found.items():
-        number, certain, right = calibration.bins
-        full = number >= max(_LEAST, _LEAST_SHARE * number.sum())
-        style = styles[label]
-        axes.plot(
-            100 * certain[full] / number[full], 100 * right[full] / number[full], color=style.color, ls=style.dash,
-            marker=style.marker, ms=5, mec=PAPER, mew=0.6, lw=1.5,
-            label=f"{shorten(label, 24)}: error {100 * calibration.error:.2f} %",
-        )  # fmt: skip
+        told = f"{shorten(label, 24)}: error {100 * calibration.error:.2f} %"
+        in_series(label, draw_calibration(axes, calibration, styles[label], told))
     axes.set_xlim(0, 101)
     axes.set_ylim(0, 101)
     (below if counts else axes).set_xlabel("confidence, %")
@@ -88,8 +84,26 @@ def reliability_diagram(
     return figure
 
 
+def draw_calibration(axes: Axes, calibration: Calibration, style: SettingStyle, label: str) -> list[Line2D]:
+    """Draw one setting's accuracy against its confidence, both in percent.
+
+    Args:
+        axes: Where.
+        calibration: What to draw; bins of a few predictions are left out.
+        style: The setting's.
+        label: For a legend.
+    """
+    number, certain, right = calibration.bins
+    full = number >= max(_LEAST, _LEAST_SHARE * number.sum())
+    return axes.plot(
+        100 * certain[full] / number[full], 100 * right[full] / number[full], color=style.color, ls=style.dash,
+        marker=style.marker, ms=5, mec=PAPER, mew=0.6, lw=1.5, label=label,
+    )  # fmt: skip
+
+
 def _count_panel(axes: Axes, found: Mapping[str, Calibration], styles: Mapping[str, SettingStyle]) -> None:
     edges = np.linspace(0, 100, BINS + 1)
     for label, calibration in found.items():
-        axes.stairs(calibration.bins[0], edges, color=styles[label].color, fill=len(found) == 1)
+        steps = axes.stairs(calibration.bins[0], edges, color=styles[label].color, fill=len(found) == 1)
+        in_series(label, steps)
     axes.set_ylabel("predictions")

@@ -19,6 +19,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from regbench.drawing.series import name_entries, series_name
+
 INK = "#1f2429"
 PAPER = "#fffffe"
 RULE = "#d9dde2"
@@ -167,12 +169,15 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     columns = -(-len(labels) // -(-len(labels) // most))
     # The panel keeps its height: every row of the legend past the second makes the figure taller.
     figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(labels) // columns) - 2))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4)
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4
+    )
+    name_entries(legend, handles)
 
 
 def shorten(text: object, limit: int = 34) -> str:
     """A name as a figure can show it: one line, printable, cut in its middle past ``limit`` characters."""
-    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
+    line = series_name(text)
     head = limit * 2 // 3
     return line if len(line) <= limit else f"{line[:head]}…{line[head + 1 - limit :]}"
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regbench.study.figures.curves import advantage_plot, convergence_plot, leader_sentence, run_curves
+from regbench.drawing.style import setting_styles
+from regbench.study.figures.advantage import advantage_plot, leader_sentence
+from regbench.study.figures.curves import convergence_plot, run_curves
 from tests.study.figures.drawn import LABELS, STYLES, texts
 
 
@@ -86,3 +88,17 @@ def test_the_advantage_draws_the_baseline_and_every_setting():
 def test_a_run_of_one_epoch_still_shows_its_points():
     picture = run_curves("accuracy", history(epochs=1, seeds=1), 0.0, "acc")
     assert "chosen checkpoint, epoch 1" in texts(picture)
+
+
+def test_many_settings_get_a_panel_each_with_the_baseline_behind():
+    labels = ["none", *(f"l1 c={strength}" for strength in range(12)), "confidence_penalty"]
+    styles = setting_styles(labels)
+    picture = convergence_plot("x", history(labels), dict.fromkeys(labels, 3), "val/acc", styles, baseline="none")
+    shown = texts(picture)
+    assert {*labels[:-1], "confidence_", "penalty"} <= set(shown)
+    assert shown.count("87.00 at epoch 4") == len(labels)
+    assert len(picture.figure.axes) == len(labels)
+    assert "Grey: none." in picture.caption
+    leads = advantage({label: [0.01, 0.02] for label in labels[1:]})
+    shown = texts(advantage_plot("x", leads, styles, "none"))
+    assert shown.count("+2.00 at epoch 2") == len(labels) - 1

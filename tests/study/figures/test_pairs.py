@@ -26,6 +26,11 @@ def test_each_panel_says_how_many_seeds_rise_and_by_how_much_on_average():
     assert "from none to the setting" in picture.caption
 
 
+def test_a_tie_is_neither_a_rise_nor_a_fall():
+    runs = study({"none": [0.90, 0.91, 0.92], "dropout": [0.91, 0.91, 0.90]})
+    assert "−0.33, 1 rise, 1 tie" in texts(pairs_plot("pairs", runs, STYLES, "none"))
+
+
 def test_unusual_runs_are_named_on_the_side_of_their_setting():
     runs = study({"none": [0.90, 0.40, 0.92], "batchnorm": [0.92, 0.92, 0.94], "dropout": [0.89, 0.91, 0.20]})
     shown = texts(pairs_plot("pairs", runs, STYLES, "none", {("none", 1), ("dropout", 2)}))

@@ -1,92 +1,15 @@
 """The report in a browser: nothing fetched, nothing logged, tables sort, figures are drawn, a phone's screen is enough.
 
-Chromium comes from the system's packages (`apt-get install chromium`). Without it these checks are skipped, except
-where `CI=true`: there a missing browser is a failure, so that they cannot silently stop running.
+What its script adds is checked in `test_report_explored.py`; `conftest.py` says where the browser comes from.
 """
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-from regbench.study import load
-from regbench.study.report import write_report, write_run_report
-from tests.study.synthetic import write_study
+from tests.study.report.conftest import HOSTILE, KINDS, in_browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-HOSTILE = "<script>alert(1)</script>"
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-dev-shm-usage", "--no-first-run"),
-]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None and os.environ.get("CI") != "true", reason="needs Chromium: apt-get install chromium"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    assert CHROMIUM is not None, "CI=true and no Chromium: apt-get install chromium"
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """Reports by kind: a half-finished study with a hostile value, a strength sweep, two data sets, a single run."""
-    root = tmp_path_factory.mktemp("reports")
-    half = write_study(
-        root / "half", {"none": 0.89, "batchnorm": 0.905, "dropout": 0.88, "weight_decay": 0.892}, range(4), epochs=5,
-        track_test=True, test_size=500, status={("dropout", 1): "failed"},
-        overrides={"model.activation": HOSTILE, "dataset.classes": [HOSTILE, *"abcdefghi"]},
-    )  # fmt: skip
-    strengths = {"none": 0.88} | {f"weight_decay coefficient={value}": 0.89 for value in (1e-5, 1e-4, 1e-3)}
-    sweep = write_study(root / "strength", strengths, range(3), epochs=3, test_size=200)
-    for size in (1000, 10000, 50000):
-        write_study(
-            root / "sizes", {"none": 0.89, "a_technique_with_a_very_long_name+another_one_as_long": 0.9}, range(2),
-            epochs=2, test_size=100, overrides={"dataset.train_size": size},
-        )  # fmt: skip
-    found = {study.name: write_report(load(study), study / "report")[0] for study in (half, sweep, root / "sizes")}
-    run = next(half.glob("*/batchnorm-*/seed0"))
-    return found | {"run": write_run_report(load(run), run, run / "report")}
-
-
-KINDS = ["half", "strength", "sizes", "run"]
-
-
-@pytest.fixture
-def open_page(browser, pages):
-    """Opens a report; afterwards nothing may have been logged, thrown, asked for in a dialog or fetched."""
-    contexts, faults = [], []
-
-    def open_report(kind, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        address = pages[kind].as_uri()
-        page.on("console", lambda message: faults.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: request.url == address or request.url.startswith("data:") or faults.append(request.url),
-        )
-        page.goto(address)
-        return page
-
-    yield open_report
-    for context in contexts:
-        context.close()
-    assert faults == []
+pytestmark = in_browser
 
 
 @pytest.mark.parametrize("kind", KINDS)

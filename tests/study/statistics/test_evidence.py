@@ -16,6 +16,13 @@ def test_welch_takes_groups_of_different_sizes() -> None:
     assert evidence.wins == pytest.approx(stats.mannwhitneyu(ours, theirs).statistic / (6 * 4))
 
 
+def test_wins_ties_and_losses_are_counted() -> None:
+    assert from_pairs(np.array([3, 2, 2, 5]), np.array([1, 2, 4, 4])).outcomes == (2, 1, 1)
+    # Each of 3 with each of 2: 1 < 2, 1 < 3, 2 = 2, 2 < 3, 4 > 2, 4 > 3.
+    assert from_groups(np.array([1, 2, 4]), np.array([2, 3])).outcomes == (2, 1, 3)
+    assert from_groups(np.array([1]), np.array([2, 1])).outcomes == (0, 1, 1)
+
+
 @pytest.mark.parametrize("size", [2, 5, 9])
 def test_sign_flip_p_is_the_exact_one_of_scipy(size: int) -> None:
     differences = np.random.default_rng(size).normal(0.5, 1, size)

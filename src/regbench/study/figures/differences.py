@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, PAPER, RULE, SettingStyle, figure_style, new_figure, shorten
-from regbench.study.figures.rendering import DrawnFigure
-from regbench.study.formatting import change, mean_sd_of
+from regbench.study.figures.rendering import DrawnFigure, Value
+from regbench.study.formatting import change, interval, mean_sd_of
 from regbench.study.measured import ACCURACY, Quantity
 
 _MOST_SEEDS = 100
+_MANY_ROWS = 8
 
 
 def forest_plot(
@@ -44,6 +47,7 @@ def forest_plot(
     """
     with figure_style():
         figure, axes = _rows(len(frame))
+        values = []
         scale = quantity.scale
         if np.isfinite(margin):
             axes.axvspan(-scale * margin, scale * margin, color=RULE, alpha=0.6, lw=0, zorder=0)
@@ -51,13 +55,15 @@ def forest_plot(
         for row, entry in enumerate(frame.to_dict("records")):
             style, y = styles[str(entry["label"])], -float(row)
             mean, low, high = (scale * float(entry[key]) for key in ("mean", "low", "high"))
+            parts = axes.plot([mean], [y], style.marker, color=style.color, ms=7.5, mec=PAPER, mew=0.8, zorder=4)
             if np.isfinite(low) and np.isfinite(high):
-                axes.plot([low, high], [y, y], color=style.color, lw=2.4, solid_capstyle="butt")
-                axes.plot([low, high], [y, y], "|", color=style.color, ms=8, mew=1.6)
-            axes.plot([mean], [y], style.marker, color=style.color, ms=7.5, mec=PAPER, mew=0.8, zorder=4)
-            _row_text(
-                axes, y, shorten(entry["label"], 30), f"{change(entry['mean'], quantity.kind)}, {entry['verdict']}"
-            )
+                parts += axes.plot([low, high], [y, y], color=style.color, lw=2.4, solid_capstyle="butt")
+                parts += axes.plot([low, high], [y, y], "|", color=style.color, ms=8, mew=1.6)
+            differs = change(entry["mean"], quantity.kind)
+            told = _row_text(axes, y, shorten(entry["label"], 30), f"{differs}, {entry['verdict']}")
+            in_series(str(entry["label"]), parts, told)
+            between = f" ({interval(entry['low'], entry['high'], quantity.kind)})" if np.isfinite(low) else ""
+            values.append(Value(axes, mean, y, f"{differs}{between}, {entry['verdict']}", str(entry["label"])))
         axes.margins(x=0.08)
         if limits is not None:
             axes.set_xlim(limits)
@@ -67,7 +73,7 @@ def forest_plot(
             f"Mean difference in {quantity.words} from {baseline}, with intervals that hold for all settings at once. "
         )
         caption += _about_margin(margin, quantity)
-        return DrawnFigure(name, f"{title}: {caption}" if title else caption, figure)
+        return DrawnFigure(name, f"{title}: {caption}" if title else caption, figure, values)
 
 
 def _about_margin(margin: float, quantity: Quantity) -> str:
@@ -92,22 +98,29 @@ def seed_plot(
     heights = {seed: step for step, seed in enumerate(shown)}
     with figure_style():
         figure, axes = _rows(len(labels))
+        places = []
         for row, label in enumerate(labels):
             own, style = runs[runs["label"] == label], styles[label]
             values = quantity.scale * own[quantity.column].astype(float)
             drawn = own["seed"].isin(shown)
             spread = [-row + 0.14 - 0.4 * (heights[seed] + 0.5) / len(heights) for seed in own.loc[drawn, "seed"]]
-            axes.plot(values[drawn], spread, style.marker, color=style.color, ms=5, alpha=0.75, mew=0)
-            axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=style.color, lw=2.4)
-            numbers = f"{mean_sd_of(values, digits=quantity.digits)}, n = {values.notna().sum()}"
-            _row_text(axes, -row, shorten(label, 36), numbers)
+            parts = axes.plot(values[drawn], spread, style.marker, color=style.color, ms=5, alpha=0.75, mew=0)
+            parts += axes.plot([values.mean()] * 2, [-row - 0.28, -row + 0.16], color=style.color, lw=2.4)
+            mean = mean_sd_of(values, digits=quantity.digits)
+            in_series(label, parts, _row_text(axes, -row, shorten(label, 36), f"{mean}, n = {values.notna().sum()}"))
+            unit = " %" if quantity.kind.fraction else ""
+            places.append(Value(axes, float(values.mean()), -row - 0.06, f"mean {mean}{unit}", label))
+            places += [
+                Value(axes, value, height, f"seed {seed}: {value:.{quantity.digits}f}{unit}", label)
+                for seed, value, height in zip(own.loc[drawn, "seed"], values[drawn], spread, strict=True)
+            ]
         axes.set_xlabel(quantity.axis)
         axes.set_title(f"Every seed's {quantity.words}")
         caption = (
             f"{quantity.title} of every run; the bar is the mean. In every row the same seed stands at the same "
             f"height. Numbers are the mean ± one standard deviation.{told}"
         )
-        return DrawnFigure(name, caption, figure)
+        return DrawnFigure(name, caption, figure, places)
 
 
 def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> DrawnFigure:
@@ -116,15 +129,19 @@ def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) 
     shown, told = some_seeds(runs)
     with figure_style():
         figure, axes = _rows(len(labels))
+        places = []
         for row, label in enumerate(labels):
             own, style = runs[runs["label"] == label], styles[label]
             drawn = own["seed"].isin(shown)
             train, test = (100 * own[key].astype(float) for key in ("train/acc", "test/acc"))
-            axes.plot([test.mean(), train.mean()], [-row, -row], color=style.color, lw=3, alpha=0.45)
-            for values, face in ((test, style.color), (train, PAPER)):
-                axes.plot(values[drawn], [-row] * int(drawn.sum()), "|", color=style.color, ms=9, alpha=0.55)
-                axes.plot([values.mean()], [-row], style.marker, ms=7.5, mfc=face, mec=style.color, mew=1.5, zorder=4)
-            _row_text(axes, -row, shorten(label, 36), f"gap {mean_sd_of(own['gap'], 100)}")
+            parts = axes.plot([test.mean(), train.mean()], [-row, -row], color=style.color, lw=3, alpha=0.45)
+            for split, values, face in (("test", test, style.color), ("training", train, PAPER)):
+                parts += axes.plot(values[drawn], [-row] * int(drawn.sum()), "|", color=style.color, ms=9, alpha=0.55)
+                parts += axes.plot(
+                    [values.mean()], [-row], style.marker, ms=7.5, mfc=face, mec=style.color, mew=1.5, zorder=4
+                )
+                places.append(Value(axes, float(values.mean()), -row, f"{split} {mean_sd_of(values)} %", label))
+            in_series(label, parts, _row_text(axes, -row, shorten(label, 36), f"gap {mean_sd_of(own['gap'], 100)}"))
         axes.set_xlabel("accuracy, %: test (full), training (hollow)")
         axes.set_title("Generalization gap")
         caption = (
@@ -132,7 +149,7 @@ def gap_plot(name: str, runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) 
             "evaluation mode; ticks are single runs. Between them lies the generalization gap. A small gap is no merit "
             f"where the test accuracy is lower, too.{told}"
         )
-        return DrawnFigure(name, caption, figure)
+        return DrawnFigure(name, caption, figure, places)
 
 
 def some_seeds(runs: pd.DataFrame, most: int = _MOST_SEEDS) -> tuple[list[Any], str]:
@@ -152,14 +169,17 @@ def present_labels(runs: pd.DataFrame, styles: Mapping[str, SettingStyle]) -> li
 
 
 def _rows(count: int) -> tuple[Figure, Axes]:
-    figure, axes = new_figure(height=0.95 + 0.54 * max(count, 1))
+    # Many rows stand closer, so that a figure of them fits a screen.
+    figure, axes = new_figure(height=0.95 + (0.54 if count <= _MANY_ROWS else 0.46) * max(count, 1))
     axes.set_ylim(-count + 0.45, 0.72)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     return figure, axes
 
 
-def _row_text(axes: Axes, y: float, left: str, right: str) -> None:
+def _row_text(axes: Axes, y: float, left: str, right: str) -> list[Text]:
     place = axes.get_yaxis_transform()
-    axes.text(0.0, y + 0.32, left, transform=place, va="bottom", ha="left", fontsize=9, fontweight="bold")
-    axes.text(1.0, y + 0.32, right, transform=place, va="bottom", ha="right", fontsize=8.5)
+    return [
+        axes.text(0.0, y + 0.32, left, transform=place, va="bottom", ha="left", fontsize=9, fontweight="bold"),
+        axes.text(1.0, y + 0.32, right, transform=place, va="bottom", ha="right", fontsize=8.5),
+    ]

@@ -1,14 +1,19 @@
 """Small multiples: one panel a setting, on shared axes, with the setting's name above it."""
 
-import textwrap
+import re
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from regbench.drawing.style import new_figure, shorten
 
 _SHORT_NAME, _LONG_NAME = 16, 22
+# So many settings share one panel at most, and so many have one of their own.
+MOST_LINES, MOST_PANELS = 8, 24
+# More rows of panels than this stand closer, so that a figure of them fits a screen.
+_MANY_ROWS = 3
 
 
 def setting_panels(labels: Sequence[str], title: str, panel_height: float = 1.25) -> tuple[Figure, list[Axes]]:
@@ -22,10 +27,11 @@ def setting_panels(labels: Sequence[str], title: str, panel_height: float = 1.25
         panel_height: Of one panel without its name, in inches.
     """
     count = len(labels)
-    widest = max(len(label) for label in labels)
-    columns = 1 if count == 1 else 3 if count > 4 and widest <= _SHORT_NAME else 2
+    narrow = count > 4 and all(len(_name_lines(label, _SHORT_NAME)) <= 2 for label in labels)
+    columns = 1 if count == 1 else 3 if narrow else 2
     rows = -(-count // columns)
-    name_lines = 2 if widest > _LONG_NAME and columns > 1 else 1
+    name_lines = max(len(_name_lines(label, _width(columns))) for label in labels)
+    panel_height *= 0.7 if rows > _MANY_ROWS else 1.0
     figure, axes = new_figure(height=0.75 + (panel_height + 0.3 + 0.15 * name_lines) * rows)
     axes.remove()
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -38,16 +44,66 @@ def setting_panels(labels: Sequence[str], title: str, panel_height: float = 1.25
     return figure, panels[:count]
 
 
+def curve_panels(labels: Sequence[str], title: str) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure of curves over epochs with a panel for every label.
+
+    Args:
+        labels: The settings.
+        title: Of the figure.
+    """
+    figure, panels = setting_panels(labels, title)
+    return figure, dict(zip(labels, panels, strict=True))
+
+
+def label_panels(figure: Figure, panels: Sequence[Axes], quantity: str) -> None:
+    """Name the axes that panels of curves over epochs share."""
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4, min_n_ticks=1))
+    panels[0].set_ylabel(quantity, fontsize=8.5)
+    figure.supxlabel("epoch", fontsize=9.5)
+
+
 def name_panel(axes: Axes, label: str, told: str) -> None:
     """Write the setting's name above its panel, and below the name what the panel tells in a few words."""
-    # Two lines for long names: what tells strengths apart stands at their end.
-    width = _SHORT_NAME if columns_of(axes) == 3 else _LONG_NAME
-    lines = textwrap.wrap(shorten(label, 2 * width - 4), width, break_on_hyphens=False)
+    lines = _name_lines(label, _width(columns_of(axes)))
     axes.set_title("\n".join(lines), fontsize=9, pad=14, linespacing=1.05)
-    axes.annotate(told, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=8)
+    size = 7.5 if columns_of(axes) == 3 else 8
+    axes.annotate(told, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=size)
 
 
 def columns_of(axes: Axes) -> int:
     """How many panels stand side by side in this panel's figure."""
     place = axes.get_subplotspec()
     return place.get_gridspec().ncols if place is not None else 1
+
+
+def _width(columns: int) -> int:
+    return _SHORT_NAME if columns == 3 else _LONG_NAME
+
+
+def _name_lines(label: str, width: int) -> list[str]:
+    """Break a name into lines: what tells strengths apart stands at its end, so long names get several.
+
+    Lines end at a blank, else after `+`, else after `_`, else anywhere.
+    """
+    lines: list[str] = []
+    for word in shorten(label, 2 * width - 4).split(" "):
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+        lines.append("")
+        for piece in _pieces(word, width):
+            if len(lines[-1]) + len(piece) <= width:
+                lines[-1] += piece
+            else:
+                lines.append(piece)
+    return lines
+
+
+def _pieces(word: str, width: int, signs: str = "+_") -> list[str]:
+    """Cut a word that is wider than a line."""
+    if len(word) <= width:
+        return [word]
+    if not signs:
+        return [word[start : start + width] for start in range(0, len(word), width)]
+    parts = re.split(rf"(?<={re.escape(signs[0])})", word)
+    return [piece for part in parts if part for piece in _pieces(part, width, signs[1:])]

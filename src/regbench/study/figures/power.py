@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, shorten
 from regbench.study.figures.panels import columns_of, name_panel, setting_panels
-from regbench.study.figures.rendering import DrawnFigure
+from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.measured import ACCURACY, Quantity
 
 _TICKS = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -42,9 +43,12 @@ def power_plot(
     labels = [label for label in styles if label in set(curves["label"])]
     with figure_style():
         figure, panels = setting_panels(labels, f"Power to show {quantity.size(margin)}")
+        places: list[Value] = []
         for axes, label in zip(panels, labels, strict=True):
             own = curves[curves["label"] == label].sort_values("n")
             _curve(axes, own, styles[label], now[label])
+            in_series(label, axes)
+            places += _values(axes, own[own["n"].isin([*_TICKS, now[label]])], label)
             name_panel(axes, label, f"80 %: {needed[label]} seeds")
         seeds = curves["n"].astype(float)
         panels[0].set_xscale("log")
@@ -64,7 +68,7 @@ def power_plot(
             "80 %. Dotted: the same if the difference just observed were the true one, which it never quite is. "
             "Low power does not weaken a verdict that was reached: such a study could as well have missed it."
         )
-        return DrawnFigure(name, caption, figure)
+        return DrawnFigure(name, caption, figure, places)
 
 
 def _curve(axes: Axes, own: pd.DataFrame, style: SettingStyle, now: int) -> None:
@@ -83,6 +87,14 @@ def _curve(axes: Axes, own: pd.DataFrame, style: SettingStyle, now: int) -> None
         fontsize=8, ha=anchor[0], va=anchor[1] if here > 15 else "bottom", zorder=5,
         bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
     )  # fmt: skip
+
+
+def _values(axes: Axes, curve: pd.DataFrame, label: str) -> list[Value]:
+    found = []
+    for n, *powers in curve[["n", "power", "low", "high"]].itertuples(index=False):
+        power, low, high = (100 * each for each in powers)
+        found.append(Value(axes, n, power, f"{n} seeds: {power:.0f} % ({low:.0f} to {high:.0f})", label))
+    return found
 
 
 def _apart(ticks: list[int], most: int) -> list[int]:

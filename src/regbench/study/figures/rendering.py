@@ -2,25 +2,52 @@
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from regbench.drawing.series import named_series, series_name
 from regbench.drawing.style import INK, PAPER, RULE, figure_style
+
+
+@dataclass(frozen=True)
+class Value:
+    """A place in a figure and what is drawn there, which a page shows to whoever points at it.
+
+    Attributes:
+        axes: The panel.
+        x: The place on its axis.
+        y: The same upwards.
+        text: The value in words, such as `epoch 3: 89.12 ± 0.20`.
+        series: The setting or split whose value it is, empty where there is none.
+    """
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+    series: str = ""
 
 
 @dataclass(frozen=True)
 class DrawnFigure:
     """One drawn figure: its file's stem, its description in a sentence, and Matplotlib's object, which may be changed.
 
-    Its files are made when they are first asked for.
+    Its files are made when they are first asked for. `values` are the places that a page tells of, and `series` is the
+    setting that the whole figure is of, empty where it shows several.
     """
 
     name: str
     caption: str
     figure: Figure
+    values: Sequence[Value] = ()
+    series: str = ""
 
     @property
     def svg(self) -> str:
@@ -32,6 +59,17 @@ class DrawnFigure:
         """The figure as PNG."""
         return self._files[1]
 
+    @property
+    def title(self) -> str:
+        """The caption's first sentence, which names the picture to those who do not see it."""
+        return self.caption.partition(". ")[0].rstrip(".")
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether it is much higher than wide, as figures of many settings are."""
+        width, height = self.figure.get_size_inches()
+        return bool(height > 1.5 * width)
+
     def inline(self) -> str:
         """The SVG for a page: its ids made unique to this figure, its ink and paper left to the page's colours."""
         body = self.svg[self.svg.index("<svg") :]
@@ -42,7 +80,25 @@ class DrawnFigure:
         body = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", body)
         body = re.sub(r'(url\(#|href="#| id=")(?=[^"])', rf"\g<1>{self.name.replace('/', '-')}-", body)
         body = body.replace(PAPER, "var(--paper)").replace(INK, "currentColor").replace(RULE, "var(--rule)")
-        return re.sub(r"\n\s*", "\n", body)
+        body = re.sub(r"\n\s*", "\n", body)
+        # A hundredth of a point is seen by nobody, and half of the page would be digits.
+        body = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), body)
+        return f'<svg role="img" aria-label="{escape(self.title)}"{self._told_values()}{body.removeprefix("<svg")}'
+
+    def _told_values(self) -> str:
+        """The values as an attribute: the series in the first line, then a line each of x, y, series and text."""
+        # Places are known once the figure is laid out, which rendering does.
+        width, height = 72 * self.figure.get_size_inches() if self.svg else (0.0, 0.0)
+        into_figure = self.figure.transFigure.inverted()
+        series = list(dict.fromkeys(series_name(each.series) for each in self.values))
+        lines = []
+        for value in self.values:
+            if not np.isfinite([value.x, value.y]).all() or not value.axes.viewLim.contains(value.x, value.y):
+                continue
+            x, y = into_figure.transform(value.axes.transData.transform((value.x, value.y)))
+            place = f"{width * x:.1f}\t{height * (1 - y):.1f}"
+            lines.append(f"{place}\t{series.index(series_name(value.series))}\t{series_name(value.text)}")
+        return f' data-values="{escape(chr(10).join([chr(9).join(series), *lines]))}"' if lines else ""
 
     @cached_property
     def _files(self) -> tuple[str, bytes]:
@@ -54,4 +110,4 @@ class DrawnFigure:
             self.figure.set_layout_engine("none")
             self.figure.set_dpi(160)
             FigureCanvasAgg(self.figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]  # Matplotlib's
-        return svg.getvalue(), png.getvalue()
+        return named_series(svg.getvalue()), png.getvalue()

@@ -7,10 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.storage.tuning import Range, TrialRecord
 from regbench.study.expected_best import ExpectedBest
-from regbench.study.figures.rendering import DrawnFigure
+from regbench.study.figures.rendering import DrawnFigure, Value
+from regbench.study.formatting import mean_sd
 
 _WHOLE, _PRUNED = "trained to the end", "pruned or diverged"
 
@@ -19,16 +21,24 @@ def expected_best_plot(
     name: str, curves: Mapping[str, ExpectedBest], styles: Mapping[str, SettingStyle], metric: str
 ) -> DrawnFigure:
     """Draw each setting's expected best validation score against the number of trials, with its band."""
-    scale, unit = (100, "accuracy, %") if metric == "val/acc" else (1, "loss")
+    scale, unit, digits = (100, "accuracy, %", 2) if metric == "val/acc" else (1, "loss", 4)
+    values: list[Value] = []
     with figure_style():
         figure, axes = new_figure()
         for label, curve in curves.items():
             style = styles[label]
-            axes.fill_between(curve.trials, scale * curve.low, scale * curve.high, color=style.color, alpha=0.09, lw=0)
-            axes.plot(
+            band = axes.fill_between(
+                curve.trials, scale * curve.low, scale * curve.high, color=style.color, alpha=0.09, lw=0
+            )
+            line = axes.plot(
                 curve.trials, scale * curve.mean, color=style.color, ls=style.dash, marker=style.marker, ms=4,
                 markevery=max(1, len(curve.mean) // 6), mec=PAPER, mew=0.5, lw=1.6, label=shorten(label),
             )  # fmt: skip
+            in_series(label, line, band)
+            values += [
+                Value(axes, trials, mean, f"{trials} trials: {mean_sd(mean, sd, digits)}", label)
+                for trials, mean, sd in zip(curve.trials, scale * curve.mean, scale * curve.sd, strict=True)
+            ]
         axes.set_ylim(*_focus(curves, scale))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trials")
@@ -39,7 +49,7 @@ def expected_best_plot(
             "Expected best validation score of k trials drawn with replacement from all of a setting's trials "
             "(Dodge et al., 2019); the band is one standard deviation. Who leads may depend on the number of trials."
         )
-        return DrawnFigure(name, caption, figure)
+        return DrawnFigure(name, caption, figure, values)
 
 
 def sensitivity_plot(
@@ -66,7 +76,7 @@ def sensitivity_plot(
         style: The setting's.
         metric: `val/acc` or `val/loss`.
     """
-    scale, unit = (100, "accuracy, %") if metric == "val/acc" else (1, "loss")
+    scale, unit, digits = (100, "accuracy, %", 2) if metric == "val/acc" else (1, "loss", 4)
     scored = [each for each in trials if each.score is not None]
     places = _places(searched, [each.values[key] for each in scored])
     scores = scale * np.array([each.score for each in scored], dtype=float)
@@ -91,7 +101,11 @@ def sensitivity_plot(
             f"Validation score of every trial of {title} against {shown}; the star is the chosen trial, hollow marks "
             "are trials that were pruned or diverged. What lies far below the others is cut off."
         )
-        return DrawnFigure(name, caption, figure)
+        values = [
+            Value(axes, place, score, f"{_written(each.values[key])}: {score:.{digits}f}, {each.state}", title)
+            for place, score, each in zip(places, scores, scored, strict=True)
+        ]
+        return DrawnFigure(name, caption, figure, values, title)
 
 
 def _marks(axes: Axes, places: np.ndarray, scores: np.ndarray, style: SettingStyle, filled: bool) -> None:
@@ -100,6 +114,10 @@ def _marks(axes: Axes, places: np.ndarray, scores: np.ndarray, style: SettingSty
             places, scores, style.marker, ms=5.5, color=style.color, mfc=style.color if filled else PAPER,
             alpha=0.75, ls="", label=_WHOLE if filled else _PRUNED,
         )  # fmt: skip
+
+
+def _written(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _places(searched: Range, values: Sequence[object]) -> np.ndarray:

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.study.figures.differences import present_labels
-from regbench.study.figures.rendering import DrawnFigure
+from regbench.study.figures.rendering import DrawnFigure, Value
 
 _SPLITS = (
     ("train/acc", "training", "#0072b2", "o", "-"),
@@ -35,21 +36,24 @@ def parameter_plots(
     told = "" if picked is None else f" Validation picks {shorten(key)} = {picked:g}."
     with figure_style():
         first, axes = new_figure()
+        values: list[Value] = []
         for column, split, color, marker, dash in _SPLITS:
-            _against(axes, runs, column, split, SettingStyle(color, marker, dash), log)
+            values += _against(axes, runs, column, split, SettingStyle(color, marker, dash), log)
         _value_axis(first, axes, runs["value"], key, log, picked)
         axes.set_ylabel("accuracy, %")
         axes.set_title(f"Accuracy against {shorten(key, 26)}")
         second, axes = new_figure()
-        _against(axes, runs, "gap", "training minus test", SettingStyle("#9d6fd1", "o", "-"), log)
+        gaps = _against(axes, runs, "gap", "training minus test", SettingStyle("#9d6fd1", "o", "-"), log)
         axes.axhline(0, color=FAINT, lw=1)
         _value_axis(second, axes, runs["value"], key, log, picked)
         axes.set_ylabel("gap, points")
         axes.set_title(f"Gap against {shorten(key, 28)}")
         ending = f"{_POINTWISE}{told}"
         return (
-            DrawnFigure(f"{name}-accuracy", f"Accuracy of the chosen checkpoints against {key}. {ending}", first),
-            DrawnFigure(f"{name}-gap", f"Training minus test accuracy against {key}. {ending}", second),
+            DrawnFigure(
+                f"{name}-accuracy", f"Accuracy of the chosen checkpoints against {key}. {ending}", first, values
+            ),
+            DrawnFigure(f"{name}-gap", f"Training minus test accuracy against {key}. {ending}", second, gaps),
         )
 
 
@@ -61,30 +65,37 @@ def setting_plots(
     for column, quantity in (("test/acc", "test accuracy, %"), ("gap", "gap, points")):
         with figure_style():
             figure, axes = new_figure()
+            values: list[Value] = []
             for label in present_labels(runs, styles):
-                _against(axes, runs[runs["label"] == label], column, shorten(label), styles[label], log)
+                values += _against(axes, runs[runs["label"] == label], column, label, styles[label], log)
             _value_axis(figure, axes, runs["value"], key, log, None)
             axes.set_ylabel(quantity)
             title = "Test accuracy" if column == "test/acc" else "Gap"
             axes.set_title(f"{title} against {shorten(key, 24)}")
             stem = "accuracy" if column == "test/acc" else "gap"
-            drawn.append(DrawnFigure(f"{name}-{stem}", f"{title} of every setting against {key}. {_POINTWISE}", figure))
+            caption = f"{title} of every setting against {key}. {_POINTWISE}"
+            drawn.append(DrawnFigure(f"{name}-{stem}", caption, figure, values))
     return drawn[0], drawn[1]
 
 
-def _against(axes: Axes, runs: pd.DataFrame, column: str, label: str, style: SettingStyle, log: bool) -> None:
-    """Mean and t-interval of one column at every value."""
+def _against(axes: Axes, runs: pd.DataFrame, column: str, label: str, style: SettingStyle, log: bool) -> list[Value]:
+    """Draw mean and t-interval of one column at every value, and return what they say."""
     if column not in runs or runs[column].notna().sum() == 0:
-        return
+        return []
     grouped = (100 * runs[column].astype(float)).groupby(runs["value"].astype(float))
     mean, count = grouped.mean(), grouped.count().to_numpy()
     deviation = np.nan_to_num(np.asarray(grouped.std(), dtype=float))
     half = deviation / np.sqrt(count) * stats.t.ppf(0.975, np.maximum(count - 1, 1))
     places = _places(mean.index.to_numpy(dtype=float), log)
-    axes.errorbar(
+    drawn = axes.errorbar(
         places, mean, yerr=half, color=style.color, ls=style.dash, marker=style.marker, ms=5,
-        mec=PAPER, mew=0.6, lw=1.6, elinewidth=1.3, capsize=2.5, label=label,
+        mec=PAPER, mew=0.6, lw=1.6, elinewidth=1.3, capsize=2.5, label=shorten(label),
     )  # fmt: skip
+    in_series(label, drawn)
+    return [
+        Value(axes, place, middle, f"{value:g}: {middle:.2f} ({middle - spread:.2f} to {middle + spread:.2f})", label)
+        for place, value, middle, spread in zip(places, mean.index, mean, half, strict=True)
+    ]
 
 
 def _places(values: Sequence[float] | np.ndarray, log: bool) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from regbench.drawing.series import series_name
 from regbench.study.comparisons import fixed_columns
 from regbench.study.report.page import Block, Cell, Section, Table
 from regbench.study.report.shown import TABLE_ROWS
@@ -63,7 +64,10 @@ def configurations(study: Study) -> list[Section]:
     texts = [f"The first {TABLE_ROWS} configurations; {more:,} more are in results.csv."] if more > 0 else []
     settings = settings[:TABLE_ROWS]
     rows = [
-        [Cell(str(run[key]) if _known(run[key]) else "–") for key in [*columns, *keys]]
+        [
+            Cell(str(run["label"]), series=series_name(run["label"])),
+            *(Cell(str(run[key]) if _known(run[key]) else "–") for key in [*columns[1:], *keys]),
+        ]
         for run in settings.to_dict("records")
     ]
     heads = ["setting", "dataset", "model", *varied, "hash", *(key.removeprefix("config/") for key in keys)]

@@ -10,7 +10,7 @@ from regbench.study.comparisons import Comparison
 from regbench.study.formatting import mean_sd_of
 from regbench.study.measured import Quantity
 from regbench.study.report.family_figures import class_names
-from regbench.study.report.page import Block, Cell, Table
+from regbench.study.report.page import Block, Cell, Table, setting_cell
 from regbench.study.report.shown import TABLE_ROWS, left_out, shown_settings
 
 # Classes for which a table has room.
@@ -54,7 +54,7 @@ def _table(
     for label in settings:
         runs = comparison.runs_of(label)
         cells = [_cell(runs[column], quantity) for column in shown]
-        rows.append([Cell(comparison.described(label), color=styles[label].color), *cells])
+        rows.append([setting_cell(label, styles, comparison.described(label)), *cells])
     left = len(columns) - len(shown)
     note = (
         f"{quantity.axis[:1].upper()}{quantity.axis[1:]}, of the images of each class: mean ± one standard deviation "

@@ -6,32 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from regbench.drawing.confusion import row_shares
+from regbench.drawing.confusion import most_confused, row_shares
 from regbench.drawing.style import SettingStyle
 from regbench.study import formatting
 from regbench.study.comparisons import Comparison
 from regbench.study.figures.predictions import confusion_figure, mistake_grid, reliability_figure, sample_grid
-from regbench.study.figures.rendering import DrawnFigure
 from regbench.study.measured import Quantity
 from regbench.study.predictions import Predictions, confused_pairs, read_predictions
 from regbench.study.report.family_figures import (
     advantage_figure,
     class_names,
     convergence_figure,
-    gap_figure,
-    pairs_figure,
     recorded_curves,
-    seeds_figure,
 )
 from regbench.study.report.files import FileNames
-from regbench.study.report.page import Block, Cell, Table, mean_cell
+from regbench.study.report.page import Block, Cell, Table, mean_cell, setting_cell
 from regbench.study.report.shown import FIGURE_SETTINGS, TABLE_ROWS, left_out, shown_settings
 from regbench.study.report.tables import comparison_table, own_columns
 from regbench.study.report.verdict_cards import SIGNS
 from regbench.study.statistics import Difference
 
 # Settings whose predictions are drawn.
-_DETAILED, _DETAILED_OF_MANY = 12, 6
+_DETAILED, _DETAILED_OF_MANY = FIGURE_SETTINGS, 6
 
 
 def settings_table(
@@ -40,10 +36,9 @@ def settings_table(
     """One row per setting: mean ± standard deviation of its runs, and its difference from the baseline."""
     by_label = {each.label: each for each in differences}
     judged = comparison.quantity
-    heads = ["setting", "n", judged.words]
-    heads += (
-        ["difference, 95 % interval", "on new images", "adjusted p", "beats baseline", "verdict"] if differences else []
-    )
+    # What a reader wants first stands first, since a phone shows three columns.
+    heads = ["setting", *(["difference, 95 % interval", "verdict"] if differences else []), judged.words, "n"]
+    heads += ["beats baseline", "on new images", "adjusted p"] if differences else []
     heads += [] if judged.is_test_accuracy else ["test accuracy"]
     heads += ["validation", "training", "gap", "test loss", "calibration error", "best epoch", "parameters", "seconds"]
     others = [Quantity.of(name, comparison.kinds) for name in own_columns(comparison) if name != comparison.metric]
@@ -52,10 +47,9 @@ def settings_table(
     shown = shown_settings(comparison, TABLE_ROWS)
     for entry in comparison_table(comparison, differences, shown).to_dict("records"):
         label = str(entry["label"])
-        row = [Cell(comparison.described(label), color=styles[label].color), Cell(str(entry["n"]), entry["n"])]
-        row.append(_own_cell(comparison, label, judged, entry))
-        if differences:
-            row += _difference_cells(by_label.get(label))
+        first, further = _difference_cells(by_label.get(label)) if differences else ([], [])
+        row = [setting_cell(label, styles, comparison.described(label)), *first]
+        row += [_own_cell(comparison, label, judged, entry), Cell(str(entry["n"]), entry["n"]), *further]
         row += [] if judged.is_test_accuracy else [_mean_cell(entry, "test/acc", 100, 2)]
         row += [_mean_cell(entry, key, 100, 2) for key in ("val/acc", "train/acc", "gap")]
         row += [_mean_cell(entry, "test/loss", 1, 3), _mean_cell(entry, "test/ece", 100, 2)]
@@ -73,8 +67,8 @@ def settings_table(
             "over the seeds that both settings share, so they may not be the difference of "
             "the columns; their intervals hold with 95 % for all settings of this table together, the "
             "first on this test set, the second on new images. "
-            "“Beats baseline” is the share of seeds on which the setting is ahead, a tie "
-            "counted half. "
+            "“Beats baseline” counts the seeds on which the setting is ahead, and those on which both are level (of "
+            "settings that share too few seeds: each run against each of the baseline's). "
         )
         note += (
             f"Equivalent means that the interval lies inside ±{judged.size(comparison.margin)}."
@@ -102,12 +96,6 @@ def predictions_by_setting(comparison: Comparison) -> dict[str, Predictions]:
 def without_predictions(comparison: Comparison, found: Mapping[str, Predictions]) -> int:
     """Return how many settings have run folders whose predictions were not looked at."""
     return sum(bool(comparison.runs_of(label)["folder"].any()) for label in comparison.labels if label not in found)
-
-
-def spread_figures(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[DrawnFigure]:
-    """Every seed, the pairs of runs with one seed, and the gap."""
-    drawn = [figure(comparison, styles, names) for figure in (seeds_figure, pairs_figure, gap_figure)]
-    return [figure for figure in drawn if figure is not None]
 
 
 def epoch_blocks(comparison: Comparison, styles: Mapping[str, SettingStyle], names: FileNames) -> list[Block]:
@@ -147,20 +135,30 @@ def prediction_blocks(
         return []
     shown = dict(list(read.items())[:_DETAILED])
     first = next(iter(shown.values()))
+    strongest = max(most_confused(each.confusion) for each in shown.values())
     shown_names = class_names(classes, len(first.confusion))
-    drawn = [reliability_figure(names("reliability"), shown, styles)]
-    if samples and first.samples.size:
-        drawn.append(sample_grid(names("samples"), first.samples, shown_names))
+    calibration = reliability_figure(names("reliability"), shown, styles)
+    data = [sample_grid(names("samples"), first.samples, shown_names)] if samples and first.samples.size else []
+    pairs = [_pairs_table(shown, shown_names, styles)]
     more = others + len(read) - len(shown)
     texts = [f"Shown are the first {len(shown)} settings; {more} more are left out."] if more else []
+    if calibration.is_tall:
+        blocks = [Block("Calibration", texts, [calibration]), Block("Data and most confused classes", (), data, pairs)]
+    else:
+        blocks = [
+            Block("Calibration and data", texts, [calibration, *data]),
+            Block("Most confused classes", tables=pairs),
+        ]
     return [
-        Block("Calibration and data", texts, drawn),
-        Block("Most confused classes", tables=[_pairs_table(shown, shown_names, styles)]),
+        *blocks,
         Block(
             "Confusion matrices",
-            ["All runs of a setting together; right answers are blue, wrong ones orange, · is under half a percent."],
+            [
+                "All runs of a setting together; right answers are blue, wrong ones orange, · is under half a percent. "
+                f"All on one colour scale: the strongest orange is {strongest:.1f} %."
+            ],
             figures=[
-                confusion_figure(names("confusion", label), each.confusion, shown_names, label)
+                confusion_figure(names("confusion", label), each.confusion, shown_names, label, strongest)
                 for label, each in shown.items()
             ],
         ),
@@ -176,24 +174,36 @@ def prediction_blocks(
     ]
 
 
-def _difference_cells(difference: Difference | None) -> list[Cell]:
+def _difference_cells(difference: Difference | None) -> tuple[list[Cell], list[Cell]]:
+    """Difference and verdict, and what stands further to the right; the baseline has none of it."""
     if difference is None:
-        return [Cell("baseline", 0.0), *[Cell("–", "")] * 3, Cell("baseline", "")]
+        return [Cell("baseline", 0.0), Cell("–", "")], [Cell("–", "")] * 3
     change = Quantity(difference.metric, difference.kind)
     mean = change.scale * difference.mean
     bounds = formatting.interval(difference.low, difference.high, difference.kind)
     between = "" if bounds == formatting.MISSING else f" ({bounds})"
     kind, symbol = SIGNS[difference.verdict]
     p = difference.p_adjusted
-    return [
+    first = [
         Cell(formatting.change(difference.mean, difference.kind) + between, mean, kind),
-        Cell(formatting.interval(difference.low_new_images, difference.high_new_images, difference.kind), mean),
-        Cell(formatting.p_value(p), p if np.isfinite(p) else ""),
-        Cell(f"{100 * difference.p_beats:.0f} %", difference.p_beats)
-        if np.isfinite(difference.p_beats)
-        else Cell("–", ""),
         Cell(f"{symbol} {difference.verdict}", mean, kind),
     ]
+    further = [
+        _beats_cell(difference),
+        Cell(formatting.interval(difference.low_new_images, difference.high_new_images, difference.kind), mean),
+        Cell(formatting.p_value(p), p if np.isfinite(p) else ""),
+    ]
+    return first, further
+
+
+def _beats_cell(difference: Difference) -> Cell:
+    """Wins and ties, sorted by the share of wins with ties half."""
+    wins, ties, losses = difference.outcomes
+    if not np.isfinite(difference.p_beats):
+        return Cell(formatting.MISSING, "")
+    of = f"{wins + ties + losses}" + ("" if difference.paired else " pairs")
+    told = f", {ties} tie{'s' if ties > 1 else ''}" if ties else ""
+    return Cell(f"{wins} of {of}{told}", difference.p_beats)
 
 
 def _mean_cell(entry: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Cell:
@@ -215,7 +225,7 @@ def _pairs_table(found: Mapping[str, Predictions], names: Sequence[str], styles:
     for label, each in found.items():
         shares = 100 * row_shares(each.confusion)
         cells = [Cell(f"{shares[target, answer]:.1f}", shares[target, answer]) for target, answer, _ in pairs]
-        rows.append([Cell(label, color=styles[label].color), *cells])
+        rows.append([setting_cell(label, styles), *cells])
     heads = ["setting", *(f"{names[target]} → {names[answer]}" for target, answer, _ in pairs)]
     note = "Percent of the class's test images that get the wrong answer behind the arrow, all runs together."
     return Table("", heads, rows, note, sortable=True)

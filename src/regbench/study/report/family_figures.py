@@ -10,7 +10,8 @@ import pandas as pd
 from regbench.drawing.style import SettingStyle
 from regbench.storage.schema import name_of
 from regbench.study.comparisons import Comparison
-from regbench.study.figures.curves import advantage_plot, convergence_plot
+from regbench.study.figures.advantage import advantage_plot
+from regbench.study.figures.curves import convergence_plot
 from regbench.study.figures.differences import forest_plot, gap_plot, seed_plot
 from regbench.study.figures.pairs import pairs_plot
 from regbench.study.figures.power import power_plot
@@ -154,7 +155,7 @@ def convergence_figure(
     chosen = {str(label): float(epoch) for label, epoch in best.items()}
     name = names({"acc": "accuracy"}.get(kind, kind), split)
     own, measured = _curve_styles(comparison, styles), comparison.kinds.get(kind)
-    return convergence_plot(name, comparison.history, chosen, column, own, measured)
+    return convergence_plot(name, comparison.history, chosen, column, own, measured, comparison.baseline)
 
 
 def classes_of(study: Study, comparison: Comparison) -> list[str]:

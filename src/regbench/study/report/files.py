@@ -2,12 +2,16 @@
 
 import re
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from regbench.storage.files import replace_file
 from regbench.study.report.page import Page
+
+_SCRIPTS = ("page.js", "figures.js")
 
 
 def write_page(page: Page, out: Path) -> Path:
@@ -32,7 +36,7 @@ def write_page(page: Page, out: Path) -> Path:
             (folder / name).unlink(missing_ok=True)
     _write(index, "".join(f"{name}\n" for name in written).encode())
     target = out / "report.html"
-    _write(target, _template().render(page=page).encode())
+    _write(target, _template().render(page=page, style=_text("page.css"), script=_text(*_SCRIPTS)).encode())
     return target
 
 
@@ -56,6 +60,13 @@ class FileNames:
 def slug(text: str) -> str:
     """Text as part of a file's name or an anchor, at most 60 characters."""
     return re.sub(r"[^a-z0-9.=+_]+", "-", text.lower()).strip("-.")[:60] or "unnamed"
+
+
+@cache
+def _text(*names: str) -> Markup:
+    """Files of this folder as they stand, which the page holds unescaped."""
+    folder = resources.files("regbench.study.report")
+    return Markup("".join((folder / name).read_text(encoding="utf-8") for name in names))
 
 
 @cache

@@ -1,23 +1,30 @@
 """The parts of a report's page, which the template shows."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
+from regbench.drawing.series import series_name
+from regbench.drawing.style import SettingStyle
 from regbench.study import formatting
 from regbench.study.figures.rendering import DrawnFigure
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: what is read, what it is sorted by ("" for nothing known), its class and its setting's colour."""
+    """A table's cell: what is read, what it is sorted by ("" for nothing known), its class and its setting's colour.
+
+    The first cell of a row may name the setting that the row is of.
+    """
 
     text: str
     value: float | str | None = None
     kind: str = ""
     color: str = ""
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A sentence at the top of the page with its badge, and what else is to be known of it."""
+    """A sentence at the top of the page with its badge, and what else is to be known of it.
+
+    `group` is the heading that it stands under, empty where there is none, and `series` the setting that it judges.
+    """
 
     kind: str
     symbol: str
     badge: str
     sentence: str
     details: Sequence[str] = ()
+    group: str = ""
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,11 @@ class Verdicts:
     notes: Sequence[str] = ()
     more: str = ""
 
+    @property
+    def groups(self) -> list[tuple[str, list[Verdict]]]:
+        """The verdicts under their groups' names; those without a group under no name."""
+        return [(name, list(found)) for name, found in groupby(self.verdicts, lambda each: each.group)]
+
 
 @dataclass(frozen=True)
 class Block:
@@ -61,6 +78,16 @@ class Block:
     texts: Sequence[str] = ()
     figures: Sequence[DrawnFigure] = ()
     tables: Sequence[Table] = ()
+
+    @property
+    def columns(self) -> int:
+        """How many figures stand side by side on a wide screen: as many as leave the fewest places empty."""
+        return 2 if len(self.figures) in {1, 2, 4} else 3
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether a table stands at the side of the only figure."""
+        return len(self.figures) == 1 and len(self.tables) == 1
 
 
 @dataclass(frozen=True)
@@ -84,6 +111,11 @@ class Page:
     tiles: Sequence[tuple[str, str]] = ()
     verdicts: Sequence[Verdicts] = ()
     sections: Sequence[Section] = field(default_factory=list)
+
+
+def setting_cell(label: str, styles: Mapping[str, SettingStyle], text: str = "") -> Cell:
+    """Return the first cell of a setting's row; its text is the label unless given."""
+    return Cell(text or label, color=styles[label].color, series=series_name(label))
 
 
 def mean_cell(mean: float, sd: float, scale: float = 1.0, digits: int = 2) -> Cell:

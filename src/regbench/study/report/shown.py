@@ -6,8 +6,10 @@ from regbench.drawing.style import SettingStyle
 from regbench.study.comparisons import Comparison
 from regbench.study.statistics import VERDICTS, Difference
 
-FIGURE_SETTINGS = 16
+FIGURE_SETTINGS = 24
 CARDS = 40
+# More verdicts than these stand in groups, and tell their details when asked.
+PLAIN_CARDS = 6
 TABLE_ROWS = 200
 FAMILIES = 12
 AXES = 8
@@ -47,7 +49,7 @@ def left_out(comparison: Comparison, shown: Iterable[str]) -> str:
 
 
 def shown_cards(differences: Sequence[Difference]) -> list[Difference]:
-    """Return the differences that get a card: all in their order, or by verdict, the largest differences first."""
-    if len(differences) <= CARDS:
+    """Return the differences that get a card: a few in their order, else by verdict, the largest differences first."""
+    if len(differences) <= PLAIN_CARDS:
         return list(differences)
     return sorted(differences, key=lambda each: (VERDICTS.index(each.verdict), -abs(each.mean)))[:CARDS]

@@ -15,19 +15,27 @@ from regbench.study.formatting import change
 from regbench.study.measured import TEST_ACCURACY, check_metric
 from regbench.study.predictions import Predictions
 from regbench.study.report.appendix import configurations, mixed_code, provenance, unfinished
+from regbench.study.report.arranged import gather_tall
 from regbench.study.report.class_section import class_blocks
 from regbench.study.report.comparison_section import (
     epoch_blocks,
     prediction_blocks,
     predictions_by_setting,
     settings_table,
-    spread_figures,
     without_predictions,
 )
-from regbench.study.report.family_figures import classes_of, difference_figure, power_figure, short_title
+from regbench.study.report.family_figures import (
+    classes_of,
+    difference_figure,
+    gap_figure,
+    pairs_figure,
+    power_figure,
+    seeds_figure,
+    short_title,
+)
 from regbench.study.report.files import FileNames, slug, write_page
 from regbench.study.report.left_out import measured_notice, unfinished_notice, unverified_notice
-from regbench.study.report.page import Block, Cell, Page, Section, Table, Verdicts, mean_cell_of
+from regbench.study.report.page import Block, Page, Section, Table, Verdicts, mean_cell_of, setting_cell
 from regbench.study.report.parameter_section import parameter_blocks
 from regbench.study.report.shown import FAMILIES, TABLE_ROWS, shown_settings
 from regbench.study.report.tables import write_tables
@@ -151,13 +159,14 @@ def _families(
         names = FileNames(f"{number + 1:02d}-{slug(title)}" if title else "")
         predictions: dict[str, Predictions] = {}
         forest = _drawn(difference_figure(comparison, found, styles, names, limits))
-        spread = spread_figures(comparison, styles, names)
-        power = _drawn(power_figure(comparison, found, styles, names))
+        spread = [seeds_figure(comparison, styles, names), gap_figure(comparison, styles, names)]
+        pairs = _drawn(pairs_figure(comparison, styles, names)) + _drawn(power_figure(comparison, found, styles, names))
         if limits is None:
-            blocks = [Block("Differences, seeds, gap and power", figures=[*forest, *spread, *power])]
+            blocks = [Block("Differences, seeds and gap", figures=[*forest, *spread])]
         else:
             forests += forest
-            blocks = [Block("Seeds, gap and power", figures=[*spread, *power])]
+            blocks = [Block("Seeds and gap", figures=spread)]
+        blocks += [Block("Seed by seed, power", figures=pairs)] if pairs else []
         texts = []
         blocks += class_blocks(comparison, styles, classes_of(study, comparison))
         if number < _FULL_FAMILIES:
@@ -179,7 +188,7 @@ def _families(
         size = max((each.size for each in predictions.values()), default=0)
         told.append(verdict_group(comparison, found, title, size))
         heading = f"Figures: {title}" if title else "Figures"
-        sections.append(Section(f"figures-{number + 1}", heading, texts, blocks))
+        sections.append(Section(f"figures-{number + 1}", heading, texts, gather_tall(blocks)))
     if forests:
         texts = ["The differences of every family on one axis."]
         sections.insert(0, Section("side-by-side", "Side by side", texts, [Block(figures=forests)]))
@@ -225,7 +234,7 @@ def _side_by_side(
     rows = []
     labels = dict.fromkeys(label for each in families for label in shown_settings(each, TABLE_ROWS))
     for label in list(labels)[:TABLE_ROWS]:
-        row = [Cell(label, color=styles[label].color)]
+        row = [setting_cell(label, styles)]
         for comparison, found in zip(families, differences, strict=True):
             reached = mean_cell_of(comparison.runs_of(label)[judged.column], judged.scale, judged.digits)
             difference = next((each for each in found if each.label == label), None)

@@ -16,7 +16,7 @@ from regbench.study.comparisons import comparisons
 from regbench.study.expected_best import ExpectedBest, expected_best
 from regbench.study.figures.tuning import expected_best_plot, sensitivity_plot
 from regbench.study.report.files import FileNames
-from regbench.study.report.page import Block, Cell, Section, Table
+from regbench.study.report.page import Block, Cell, Section, Table, setting_cell
 from regbench.study.results import Study, load
 from regbench.study.statistics import compare
 
@@ -127,7 +127,7 @@ def _budget_table(tuning: Tuning, curves: Mapping[str, ExpectedBest], styles: Ma
     rows = []
     for record in tuning.settings:
         states = [each.state for each in record.trials]
-        row = [Cell(record.setting, color=styles[record.setting].color)]
+        row = [setting_cell(record.setting, styles)]
         closed = len(states) - states.count("open")
         counts = (closed, states.count("pruned"), states.count("diverged"), record.epochs)
         row += [Cell(f"{count:,}", count) for count in counts]
@@ -151,7 +151,7 @@ def _choice_table(tuning: Tuning, styles: Mapping[str, SettingStyle]) -> Table:
             importance = record.importance.get(key)
             rows.append(
                 [
-                    Cell(record.setting, color=styles[record.setting].color),
+                    setting_cell(record.setting, styles),
                     Cell(key),
                     Cell(searched.described()),
                     Cell(_value(record.default.get(key))),
@@ -178,7 +178,7 @@ def _gain_table(
         label = record.setting
         before, after = (_by_seed(each, label, "test/acc") for each in (defaults, study))
         gain = (after - before).dropna().to_numpy(dtype=float)
-        row = [Cell(label, color=styles[label].color)]
+        row = [setting_cell(label, styles)]
         for values in (before, after):
             row.append(Cell(formatting.mean_sd_of(values, 100), float(values.mean()) if len(values) else ""))
         row.append(_gain_cell(gain))

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from regbench.drawing.series import series_name
 from regbench.study.comparisons import Comparison
 from regbench.study.measured import ACCURACY, Quantity
 from regbench.study.predictions import MEANS_OVER_IMAGES
 from regbench.study.report.page import Block, Cell, Section, Table, Verdict, Verdicts
-from regbench.study.report.shown import shown_cards
+from regbench.study.report.shown import PLAIN_CARDS, shown_cards
 from regbench.study.statistics import VERDICTS, Difference
 from regbench.study.statistics.checks.still_improving import still_improving
 from regbench.study.statistics.intervals import binomial_error
@@ -39,9 +40,10 @@ def verdict_group(comparison: Comparison, differences: Sequence[Difference], tit
         details = interval_lines(each) if np.isfinite(each.low) else []
         details += each.doubts
         told = improving[each.label].sentence
-        listed.append(
-            Verdict(*SIGNS[each.verdict], *_head_and_rest(each.sentence), [*details, *([told] if told else [])])
-        )
+        details += [told] if told else []
+        group = each.verdict if len(differences) > PLAIN_CARDS else ""
+        head, rest = _head_and_rest(each.sentence)
+        listed.append(Verdict(*SIGNS[each.verdict], head, rest, details, group, series_name(each.label)))
     notes = []
     if comparison.baseline is None:
         notes.append("No run here is without regularization, so that nothing is compared: only the numbers are shown.")

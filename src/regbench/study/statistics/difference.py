@@ -89,6 +89,12 @@ class Difference:
         return -self.margin < self.low and self.high < self.margin
 
     @property
+    def outcomes(self) -> tuple[int, int, int]:
+        """In how many comparisons the setting wins, ties and loses: seeds, or where unpaired pairs of runs."""
+        higher, level, lower = self.evidence.outcomes
+        return (higher, level, lower) if self.kind.higher_is_better else (lower, level, higher)
+
+    @property
     def leaning(self) -> str:
         """`"better"` or `"worse"` for an undecided setting whose interval has 0 in its outer quarter, else nothing."""
         if self.verdict != UNDECIDED or abs(self.mean) <= (self.high - self.low) / 4:

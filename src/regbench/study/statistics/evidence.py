@@ -32,6 +32,8 @@ class Evidence:
         left_out: Runs without a partner, which a paired comparison cannot use.
         search: Variance of the mean difference that comes from a search for both settings' values, part of `error`;
             more seeds do not lessen it.
+        outcomes: In how many comparisons the setting has the higher value, both have the same, and the baseline has it:
+            of all pairs of seeds, or where unpaired of each run with each of the baseline's.
     """
 
     n: int
@@ -46,6 +48,7 @@ class Evidence:
     variances: tuple[float, float]
     left_out: int = 0
     search: float = 0.0
+    outcomes: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def is_tested(self) -> bool:
@@ -66,9 +69,12 @@ def from_pairs(setting: np.ndarray, baseline: np.ndarray, left_out: int = 0) -> 
     if n > 1 and sd <= 1e-12 + 1e-9 * abs(mean):
         sd = 0.0
     error, df = sd / math.sqrt(max(n, 1)), float(n - 1)
-    wins = float(((differences > 0) + 0.5 * (differences == 0)).mean()) if n else math.nan
+    signs = np.sign(differences)
     p_permutation = sign_flip_p(differences) if n > 1 else math.nan
-    return Evidence(n, mean, error, df, sd, _p(mean, error, df), p_permutation, wins, True, (sd**2, 0.0), left_out)
+    return Evidence(
+        n, mean, error, df, sd, _p(mean, error, df), p_permutation, _wins(signs), True, (sd**2, 0.0), left_out,
+        outcomes=_outcomes(signs),
+    )  # fmt: skip
 
 
 def from_groups(setting: np.ndarray, baseline: np.ndarray) -> Evidence:
@@ -77,10 +83,10 @@ def from_groups(setting: np.ndarray, baseline: np.ndarray) -> Evidence:
     n = min(len(ours), len(theirs))
     mean = float(ours.mean() - theirs.mean()) if n else math.nan
     signs = np.sign(ours[:, None] - theirs[None, :])
-    wins = float(((signs + 1) / 2).mean()) if n else math.nan
+    wins, outcomes = _wins(signs), _outcomes(signs)
     if n < 2:
         nan = math.nan
-        return Evidence(n, mean, nan, nan, nan, nan, nan, wins, False, (nan, nan))
+        return Evidence(n, mean, nan, nan, nan, nan, nan, wins, False, (nan, nan), outcomes=outcomes)
     variances = float(ours.var(ddof=1)), float(theirs.var(ddof=1))
     parts = variances[0] / len(ours), variances[1] / len(theirs)
     error = math.sqrt(sum(parts))
@@ -88,7 +94,8 @@ def from_groups(setting: np.ndarray, baseline: np.ndarray) -> Evidence:
     scale = parts[0] ** 2 / (len(ours) - 1) + parts[1] ** 2 / (len(theirs) - 1)
     df = sum(parts) ** 2 / scale if scale else math.nan
     p_permutation = _regroup_p(ours, theirs)
-    return Evidence(n, mean, error, df, math.nan, _p(mean, error, df), p_permutation, wins, False, variances)
+    p = _p(mean, error, df)
+    return Evidence(n, mean, error, df, math.nan, p, p_permutation, wins, False, variances, outcomes=outcomes)
 
 
 def with_search(evidence: Evidence, variance: float) -> Evidence:
@@ -164,6 +171,14 @@ def _regroup_p(ours: np.ndarray, theirs: np.ndarray) -> float:
     centre = values.mean() * size
     observed = abs(float(ours.sum()) - centre)
     return (extra + int((np.abs(sums - centre) >= observed - 1e-12).sum())) / (extra + len(sums))
+
+
+def _wins(signs: np.ndarray) -> float:
+    return float(((signs + 1) / 2).mean()) if signs.size else math.nan
+
+
+def _outcomes(signs: np.ndarray) -> tuple[int, int, int]:
+    return int((signs > 0).sum()), int((signs == 0).sum()), int((signs < 0).sum())
 
 
 def _p(mean: float, error: float, df: float) -> float:
