@@ -66,7 +66,7 @@ class Terminal:
         self.columns = columns
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def read_until(self, shown: Callable[[list[str]], bool], seconds: float = 60) -> list[str]:
+    def read_until(self, shown: Callable[[list[str]], bool], seconds: float = 240) -> list[str]:
         """Read until the lines that are shown are as wanted, or the command has ended; return them."""
         os.set_blocking(self._master, False)
         deadline = time.monotonic() + seconds
@@ -81,7 +81,7 @@ class Terminal:
             time.sleep(0.02)
         raise TimeoutError(f"waited {seconds} s in vain for what is shown: {screen(self.text)}")
 
-    def finish(self, seconds: float = 120) -> tuple[int, list[str]]:
+    def finish(self, seconds: float = 240) -> tuple[int, list[str]]:
         """Read to the end; return the exit status and the lines that are shown."""
         lines = self.read_until(lambda _: False, seconds)
         return self.process.wait(), lines

@@ -76,19 +76,32 @@ def test_the_ends_of_every_range_are_values_that_the_part_takes(path: Path) -> N
     _, group, file = path.parts
     ranges = read_ranges({group: OmegaConf.to_container(OmegaConf.load(CONFIGS / path))})
     assert ranges
+    config = compose([*DIGITS, "compile=false", f"{group}={Path(file).stem}"])
     for end in ("low", "high"):
-        values = [f"{key}={getattr(each, end)}" for key, each in ranges.items()]
-        build(compose([*DIGITS, "compile=false", f"{group}={Path(file).stem}", *values]))
+        for key, each in ranges.items():
+            *places, last = key.split(".")
+            node = config
+            for place in places:
+                node = node[place]
+            assert last in node
+            node[last] = getattr(each, end)
+        build(config)
 
 
 def test_every_default_lies_in_its_range() -> None:
-    assert SPACES
-    for path in SPACES:
-        _, group, file = path.parts
-        (setting,) = make_plan([*DIGITS, f"{group}={Path(file).stem}"]).settings
-        assert setting.default
+    options = {
+        group: [path.stem for path in SPACES if path.parts[1] == group] for group in ("optimizer", "regularizer")
+    }
+    techniques = f"regularizer=[{','.join(options['regularizer'])}]"
+    found = set()
+    for optimizer in options["optimizer"]:
+        (setting,) = make_plan([*DIGITS, f"optimizer={optimizer}", techniques]).settings
         for key, value in setting.default.items():
-            assert setting.space[key].contains(value), key
+            assert setting.space[key].contains(value), (optimizer, key)
+        found |= {key.split(".")[1] for key in setting.default if key.startswith("regularizer.")}
+        assert "optimizer.lr" in setting.default
+    assert found == set(options["regularizer"])
+    assert sum(map(len, options.values())) == len(SPACES) > 10
 
 
 BAD = [

@@ -33,13 +33,15 @@ def print_comparisons(families: Sequence[Comparison], differences: Sequence[Sequ
     for family, found in list(zip(families, differences, strict=True))[:_MOST_FAMILIES]:
         console.print(Text(family.title, "bold"))
         console.print(comparison_table(family, found))
+        if (more := len(family.labels) - _MOST_ROWS) > 0:
+            console.print(Text(f"and {more} more settings", "dim"))
         console.print()
     if len(families) > _MOST_FAMILIES:
         console.print(f"and {len(families) - _MOST_FAMILIES} more families of settings, which a report's tables have")
 
 
 def comparison_table(family: Comparison, differences: Sequence[Difference], metric: str | None = None) -> Table:
-    """Return a row for each setting, the best first, the baseline among them.
+    """Return a row for each of the first settings, the best first, the baseline among them.
 
     Args:
         family: The settings.
@@ -71,8 +73,6 @@ def comparison_table(family: Comparison, differences: Sequence[Difference], metr
         told = _told(found[label]) if label in found else [Text(), Text(), Text(), Text("baseline" * is_baseline)]
         name = Text(family.named(label))
         table.add_row(name, str(len(values[label])), mean, *told, style="bold" if is_baseline else "")
-    if (more := len(order) - _MOST_ROWS) > 0:
-        table.add_row(Text(f"and {more} more settings", "dim"))
     return table
 
 
