@@ -75,7 +75,7 @@ def kill_at(cwd: Path, phase: str, number: int, *arguments: str) -> None:
     assert finish(process)[0] == -signal.SIGKILL
 
 
-def wait(until: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 60) -> None:
+def wait(until: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 240) -> None:
     """Wait for something to come true while the process lives."""
     deadline = time.monotonic() + seconds
     while not until():
