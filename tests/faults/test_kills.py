@@ -26,10 +26,9 @@ SETTINGS = {
     "all": [f"regularizer=[{ALL}]", "scheduler=cosine"],
     "unvalidated": ["regularizer=batchnorm", "dataset.val_size=0"],
     "compiled": ["regularizer=dropout", "compile=true", "model=mlp_small"],
+    "callbacks": ["callbacks=[early_stopping,ema]", "regularizer=batchnorm"],
+    "averaged": ["callbacks=stochastic_weight_averaging", "optimizer=muon"],
 }
-if (CONFIGS / "callbacks").exists():
-    several = ",".join(sorted({path.stem for path in (CONFIGS / "callbacks").glob("*.yaml")} - {"none"}))
-    SETTINGS["callbacks"] = [f"callbacks=[{several}]", "regularizer=batchnorm"]
 # The highest number of a point that every call reaches which has two epochs to go.
 POINTS = {"training": 8, "validation": 12, "checkpoint": 14, "results": 15}
 

@@ -1,5 +1,6 @@
 """`hydra/launcher=together`: a sweep's runs of one kind as one program, the others one by one."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from regbench.sweeps.launcher import TogetherLauncher
 from regbench.sweeps.together import device_of
 from tests.commands import Command
+from tests.training.test_loggers import read_wandb
 
 SMALL = ("dataset=digits", "model=mlp_small", "trainer.max_epochs=1", "dataset.train_size=200", "compile=false")
 
@@ -23,7 +25,7 @@ def members(folder: Path) -> dict[str, int | None]:
 
 
 def test_a_sweep_trains_together_what_it_can_and_the_rest_alone(command: Command) -> None:
-    swept = ("regularizer=none,weight_decay,dropout", "optimizer=adam", "seed=0,1", "study=s")
+    swept = ("regularizer=none,weight_decay,dropout", "optimizer=adam", "seed=0,1", "study=s", "metrics=f1")
     call = ("-m", *SMALL, *swept, "hydra/launcher=together")
     ended = command("train.py", *call)
     assert ended.status == 0
@@ -34,6 +36,8 @@ def test_a_sweep_trains_together_what_it_can_and_the_rest_alone(command: Command
         **{f"dropout {seed}": 2 for seed in (0, 1)},
     }
     assert "6 done, 0 failed, 0 left" in ended.out
+    metrics = [json.loads(path.read_text())["metrics"] for path in study.glob("*/*/seed*/results.json")]
+    assert all(each["test/f1"] > 0 for each in metrics)
     again = command("train.py", *call)
     assert "6 runs, 6 of them finished before" in again.out
     report = command("regbench", "report", str(study))
@@ -50,6 +54,28 @@ def test_what_cannot_be_stacked_is_said_once_and_trained_one_by_one(
     assert "EMAWeightAveraging is none of" in ended.err
     found = [json.loads(path.read_text()) for path in Path("outputs/sweeps/s").glob("*/*/seed*/results.json")]
     assert sorted(each["provenance"].get("members", 0) for each in found) == [0, 0, 2, 2]
+
+
+def test_members_are_logged_each_by_its_own_loggers(command: Command) -> None:
+    pytest.importorskip("wandb")
+    ended = command("train.py", "-m", *SMALL, "seed=0,1", "study=s", "hydra/launcher=together", "logger=[csv,wandb]")
+    assert ended.status == 0
+    assert "wandb" not in ended.out + ended.err
+    found = [path.parent for path in Path("outputs/sweeps/s").glob("*/*/seed*/results.json")]
+    histories = [read_table(each / "history.csv") for each in found]
+    assert len(histories) == 2
+    assert histories[0]["val/acc"] != histories[1]["val/acc"]
+    for folder, history in zip(found, histories, strict=True):
+        assert read_table(folder / "csv/metrics.csv")["val/acc"] == history["val/acc"]
+        rows, settings = read_wandb(folder / "wandb")
+        assert rows[0]["val/acc"] == float(history["val/acc"])
+        assert f"seed{settings['seed']}" == folder.name
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Return the first row of a table."""
+    with path.open(newline="") as file:
+        return next(csv.DictReader(file))
 
 
 def test_a_number_of_members_that_makes_no_sense_is_refused() -> None:

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from regbench.config.errors import describe_error
+from regbench.storage.study_folder import read_or_rebuild_plan
 
 
 def print_comparison(folder: Path) -> None:
     """Print how the settings of a study compare, as far as it is finished; nothing where there is nothing to compare.
+
+    Seeds that came in stages are compared by what decided how many are needed.
 
     Args:
         folder: The study's.
@@ -14,12 +17,14 @@ def print_comparison(folder: Path) -> None:
     # Here, so that a sweep's start is not delayed by what is needed at its end.
     from regbench.study import load
     from regbench.study.comparisons import comparisons
+    from regbench.study.measured import TEST_ACCURACY
     from regbench.study.printed import print_comparisons
     from regbench.study.statistics import compare
 
     try:
-        families = [each for each in comparisons(load(folder)) if len(each.labels) > 1]
-        differences = [compare(each) for each in families]
+        metric = read_or_rebuild_plan(folder).metric or TEST_ACCURACY
+        families = [each.judged_by(metric, None) for each in comparisons(load(folder)) if len(each.labels) > 1]
+        differences = [compare(each, metric, each.margin) for each in families]
     except (OSError, ValueError) as error:
         print(f"{folder}: nothing is compared: {describe_error(error)}", flush=True)
         return
