@@ -1,5 +1,6 @@
 """Runs notebooks, each in an empty folder, and keeps their outputs: ``python -m tools.notebooks FILE…``."""
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from regbench.storage.files import write_text
 
 # A cell may train a sweep.
 _SECONDS = 1800
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run_notebook(path: Path, folder: Path) -> nbformat.NotebookNode:
@@ -30,11 +32,14 @@ def run_notebook(path: Path, folder: Path) -> nbformat.NotebookNode:
 
 
 def _plain(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Leave out when and where it ran: the versions are those of the lock."""
+    """Leave out when and where it ran, since the versions are those of the lock, and colours, which are no text."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})  # type: ignore[no-untyped-call]  # nbformat's
     for cell in notebook.cells:
         cell.metadata.clear()
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                output["text"] = _COLOURS.sub("", output["text"])
     return notebook
 
 
