@@ -64,7 +64,10 @@ def dataset(
     grey: Annotated[bool, typer.Option("--grey", help="turn colour into grey levels")] = False,
     root: Annotated[Path, typer.Option(help="where data are kept", metavar="FOLDER")] = Path("data"),
     configs: Annotated[
-        Path | None, typer.Option(help="the folder of configurations; the checkout's unless given", metavar="FOLDER")
+        Path | None,
+        typer.Option(
+            help="the folder of YAML groups; a checkout's own in there, elsewhere my/configs", metavar="FOLDER"
+        ),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="replace files of this name that are there")] = False,
 ) -> None:
@@ -76,11 +79,11 @@ def dataset(
     from regbench.config.composing import CONFIGS
     from regbench.data.describing import write_dataset
 
-    checkout = Path(__file__).parent not in CONFIGS.parents
-    target = configs or (CONFIGS if checkout else Path("configs"))
+    target = configs or (CONFIGS if CONFIGS.parent == Path.cwd() else _MY / "configs")
+    place = root if target == CONFIGS else root.absolute()  # other YAMLs are used from anywhere
     with one_line_errors():
         described = write_dataset(
-            path, name, root, target, test_share=test_share, side=side, grey=grey, replace=replace
+            path, name, place, target, test_share=test_share, side=side, grey=grey, replace=replace
         )  # fmt: skip
     for line in (*described.lines, described.images, described.description):
         typer.echo(line)

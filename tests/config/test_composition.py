@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regbench.config import compose
-from regbench.config.composing import check_choices
+from regbench.config.composing import CONFIGS, check_choices
 from regbench.config.identity import config_hash, run_name, setting_name
 from regbench.storage.identity import identity
 
@@ -141,3 +142,13 @@ def test_choices_that_compose_but_make_no_sense_are_refused(override: str, messa
 
 def test_sensible_choices_pass() -> None:
     check_choices(["model=mlp", "regularizer=[dropout,batchnorm]", "regularizer=none", "seed=3", "+experiment=x"])
+
+
+def test_a_yaml_of_ones_own_under_a_name_that_regbench_has_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "regularizer/dropconnect.yaml"
+    own.parent.mkdir()
+    own.write_bytes((CONFIGS / "regularizer/dropconnect.yaml").read_bytes())
+    assert compose(["regularizer=dropconnect"], tmp_path)["regularizer"]["dropconnect"]["p"] == 0.5
+    own.write_text("dropconnect: {_target_: mine.DropConnect, p: 0.9}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"^{own}: expected a name .*regularizer=dropconnect, .*; rename the file$"):
+        compose(["dataset=digits"], tmp_path)

@@ -200,7 +200,9 @@ def test_other_images_than_the_yaml_describes_are_refused_and_another_descriptio
     shutil.copy(tmp_path / "kept.npz", tmp_path / "data/photos.npz")
     refused = command(*train, "seed=1")
     assert refused.status == 1
-    assert refused.err.startswith("error: data/photos.npz: expected the images that dataset.source.sha256 states")
+    assert refused.err.startswith(
+        f"error: {tmp_path / 'data/photos.npz'}: expected the images that dataset.source.sha256 states"
+    )
     assert refused.err.count("\n") == 1
 
 
@@ -323,18 +325,17 @@ def test_an_npz_file_of_ones_own_names_serves_without_a_copy(tmp_path: Path) -> 
         Npz("b.npz").read(tmp_path)  # type: ignore[arg-type]  # validated
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_yaml_goes_to_the_checkout_or_beside_an_installed_package(
-    installed: bool, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_yaml_goes_to_the_checkout_that_one_stands_in_or_beside_what_else_is_new(
+    inside: bool, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import regbench
-
-    place = Path(regbench.__file__).parent / "configs" if installed else tmp_path / "checkout/configs"
+    place = (Path.cwd() if inside else tmp_path / "checkout") / "configs"
     monkeypatch.setattr("regbench.config.composing.CONFIGS", place)
-    write_folder(tmp_path / "photos")
+    write_folder(Path("photos"))
     ended = command("regbench", "new", "dataset", "photos")
     assert ended.status == 0, ended.err
-    assert (Path("configs") if installed else place).joinpath("dataset/photos.yaml").is_file()
-    following = "--config-dir configs dataset=photos" if installed else "dataset=photos"
+    described = (place if inside else Path("my/configs")) / "dataset/photos.yaml"
+    root = yaml.safe_load(described.read_text(encoding="utf-8"))["root"]
+    assert root == ("data" if inside else str(Path("data").absolute()))
+    following = "dataset=photos" if inside else "--config-dir my/configs dataset=photos"
     assert ended.out.endswith(f"Next: regbench train {following}\n")
-    assert not (Path(regbench.__file__).parent / "configs").exists()

@@ -132,7 +132,7 @@ def test_the_report_is_on_the_metric_that_is_asked_for(copied: Path, unrendered:
     page = (copied / "report/report.html").read_text()
     assert "judged by test accuracy on the worst class" in page
     assert "Class accuracy by class" in page
-    assert "test/worst_class is shown as the runs recorded it" in page
+    assert "test/worst_class is as the runs recorded it" in page
     assert "test/f1 is shown as" not in page
     assert f"regbench report {copied} --metric test/worst_class --margin 5" in page
     assert "±5 points" in page

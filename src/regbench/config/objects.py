@@ -130,7 +130,9 @@ def _resolve(name: str, slot: type[T], key: str) -> type[T]:
     try:
         found = pkgutil.resolve_name(current_target(name))
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{key}._target_: {name!r} cannot be imported ({_one_line(error)})") from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name == parts[0]
+        hint = f"; for a file {parts[0]}.py of your own, name its folder in PYTHONPATH" if missing else ""
+        raise ValueError(f"{key}._target_: {name!r} cannot be imported ({_one_line(error)}){hint}") from error
     if not (isinstance(found, type) and issubclass(found, slot)):
         raise ValueError(f"{key}._target_: expected a subclass of {slot.__name__}, received {name!r}")
     return found

@@ -37,7 +37,8 @@ def check_targets(config: Mapping[str, Any], trusted: Collection[str] = ()) -> N
             package = target.partition(".")[0] if isinstance(target, str) else "PACKAGE"
             raise ValueError(
                 f"{key}: {target!r} is neither RegBench's nor PyTorch's nor Lightning's, so it is not imported for a "
-                f"stored run; if you know where it comes from, trust its package: --trust {package}"
+                f"stored run; if you know where it comes from, trust its package: --trust {package}, "
+                f"or trust={package!r} in Python"
             )
 
 

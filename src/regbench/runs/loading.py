@@ -31,7 +31,7 @@ class TrainedRun:
     results: RunResults
 
 
-def load_run(folder: str | PathLike[str], trust: Collection[str] = ()) -> TrainedRun:
+def load_run(folder: str | PathLike[str], trust: str | Collection[str] = ()) -> TrainedRun:
     """Return a finished run, ready to be scored or used.
 
     The folder may be somebody else's: its weights are read as plain tensors, and its configuration may name only
@@ -57,7 +57,10 @@ def load_run(folder: str | PathLike[str], trust: Collection[str] = ()) -> Traine
     if config.get("keep") == "results" and not (folder / WEIGHTS).exists():
         raise ValueError(f"{folder}: its weights were not kept (keep=results); keep=all force=true trains it again")
     try:
-        check_targets({key: value for key, value in config.items() if key != "logger"}, trust)
+        check_targets(
+            {key: value for key, value in config.items() if key != "logger"},
+            [trust] if isinstance(trust, str) else trust,
+        )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if (found := config_hash(config, stored.code)) != results.config_hash:

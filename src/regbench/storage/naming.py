@@ -17,7 +17,7 @@ NO_STRENGTH = frozenset({"momentum", "eps"})
 _NONE = "none"
 _REGULARIZER = "regularizer"
 # What tells no settings apart.
-_NO_DIFFERENCE = frozenset({_REGULARIZER, "seed", "study", "force", "keep", "threads"})
+_NO_DIFFERENCE = frozenset({_REGULARIZER, "seed", "study", "force", "keep", "threads", "logger", "histograms"})
 
 
 def with_strengths(regularizer: Mapping[str, Any]) -> str:

@@ -139,7 +139,8 @@ def check_metric(metric: str, measured: Mapping[str, StudyMetric], columns: list
     if metric not in columns:
         whole = [name for name in columns if name.count("/") < 2]
         by_class = ", or one by class" if len(whole) < len(columns) else ""
-        raise ValueError(f"metric: expected one of {', '.join(whole)}{by_class}; received {metric!r}")
+        meant = f"; did you mean test/{metric}?" if f"test/{metric}" in columns else ""
+        raise ValueError(f"metric: expected one of {', '.join(whole)}{by_class}; received {metric!r}{meant}")
     found = measured.get(metric.split("/")[1]) if "/" in metric else None
     if found is not None and len(found.definitions) > 1:
         raise ValueError(

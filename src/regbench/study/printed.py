@@ -77,9 +77,8 @@ def comparison_table(family: Comparison, differences: Sequence[Difference], metr
 
 
 def _head(quantity: Quantity) -> str:
-    split, _, name = quantity.column.partition("/")
-    percent = " %" if quantity.kind.fraction else ""
-    return f"{split}{percent}" if name == "acc" else f"{quantity.column.replace('/', ' ')}{percent}"
+    words = quantity.words.removesuffix(" accuracy") if quantity.is_test_accuracy else quantity.words
+    return f"{words} %" if quantity.kind.fraction else words
 
 
 def _told(difference: Difference) -> list[Text]:

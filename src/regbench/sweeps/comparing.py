@@ -1,5 +1,6 @@
 """The comparison of what a sweep's runs gave, printed at its end. Imports no torch."""
 
+import shlex
 from pathlib import Path
 
 from regbench.config.errors import describe_error
@@ -23,9 +24,13 @@ def print_comparison(folder: Path) -> None:
 
     try:
         metric = read_or_rebuild_plan(folder).metric or TEST_ACCURACY
-        families = [each.judged_by(metric, None) for each in comparisons(load(folder)) if len(each.labels) > 1]
+        study = load(folder)
+        families = [each.judged_by(metric, None) for each in comparisons(study) if len(each.labels) > 1]
         differences = [compare(each, metric, each.margin) for each in families]
     except (OSError, ValueError) as error:
         print(f"{folder}: nothing is compared: {describe_error(error)}", flush=True)
         return
     print_comparisons(families, differences)
+    others = [each for each in (f"test/{name}" for name in study.kinds) if each != metric]
+    if families and others:
+        print(f"By {', '.join(others)}: regbench report {shlex.quote(str(folder))} --metric {others[0]}", flush=True)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regbench.config.checks import check_values
-from regbench.config.composing import check_choices, check_given_once, to_plain
+from regbench.config.composing import check_choices, check_given_once, check_sources, to_plain
 from regbench.config.errors import describe_error
 from regbench.config.resolvers import program
 
@@ -49,6 +49,7 @@ class FirstChecks(Callback):
         with contextlib.suppress(HydraException, OmegaConfBaseException):  # Hydra itself will meet them next
             HydraConfig.instance().set_config(config)
             with _refusing():
+                check_sources(config)
                 lines = given(config, of_hydra=True)
                 check_given_once(lines)
                 check_choices(lines)
@@ -57,6 +58,7 @@ class FirstChecks(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a key that is given twice; the sweeper checks the values of each setting."""
         with contextlib.suppress(HydraException, OmegaConfBaseException), _refusing():
+            check_sources(config)
             check_given_once(given(config, of_hydra=True))
             _check_sweep(config)
         FirstChecks.sweep, FirstChecks.rest = Path(config.hydra.sweep.dir), _command_for_the_rest(config)

@@ -71,8 +71,8 @@ def measured_notice(study: Study) -> list[str]:
             )
         elif not each.verified and not study.tables:
             notices.append(
-                f"{column} is shown as the runs recorded it: it could not be computed anew from predictions of all of "
-                "them"
+                f"{column} is as the runs recorded it: of a metric that RegBench does not know, or without stored "
+                "predictions, nothing can be computed again to confirm it"
             )
     return notices
 
