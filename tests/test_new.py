@@ -94,6 +94,8 @@ def test_what_is_written_is_clean_under_the_repositorys_style(kind: str, tmp_pat
         ("regularizer", "My-Technique", "expected up to 40 small letters, digits and _, .*'My-Technique'"),
         ("regularizer", "lambda", "of which a Python module may be called, such as my_regularizer; received 'lambda'"),
         ("model", LONG, f"received '{LONG}'"),
+        ("regularizer", "random_scale", "random_scale means something else in YAML or in the file that is written"),
+        ("model", "on", "on means something else in YAML"),
         ("regularizer", "dropout", "regularizer=dropout is RegBench's own; give another name"),
         ("model", "random", "random: expected a name that no Python module has"),
         ("model", "torch", "torch: expected a name that no Python module has"),

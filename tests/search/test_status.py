@@ -86,12 +86,15 @@ def test_a_tuned_study_counts_trials_and_what_confirms_them(tmp_path: Path, monk
 def test_a_wrong_folder_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/config.yaml").touch()
     for name in ("a", "b"):
         write_study(tmp_path / "sweeps" / name, {"none": 0.9}, range(1))
     for name, message in {
         "nowhere": "expected the folder of a study, received no such folder",
         "file": "expected the folder of a study, received a file",
         "empty": "expected the folder of a study, received one without a run or a plan",
+        "foreign": "expected the folder of a study or a run of its own name, received another one",
         "sweeps": "expected one study, received the folder of a, b",
     }.items():
         ended = status(tmp_path / name)

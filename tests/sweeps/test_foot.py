@@ -46,6 +46,14 @@ def test_what_is_printed_stands_above_the_drawn_lines_which_go_at_the_end(tmp_pa
     assert "\x1b[?" not in terminal.text
 
 
+def test_lines_that_cannot_be_drawn_hide_nothing_that_is_printed(tmp_path: Path) -> None:
+    then = "number = None; time.sleep(0.5); print('also a dropped line', flush=True); time.sleep(0.3)"
+    terminal, status, lines = shown_by(tmp_path, then)
+    assert status == 0, lines
+    assert lines[-4:] == ["also a dropped line", "without an end", "after", ""]
+    assert "(the table cannot be drawn: 'NoneType' object is not an iterator)" in terminal.text
+
+
 def test_an_interrupt_takes_the_drawn_lines_away(tmp_path: Path) -> None:
     _, status, lines = shown_by(tmp_path, "raise SystemExit(3)")
     assert (status, lines) == (3, ["before", "a line", "from C and a child", "34 %", ""])

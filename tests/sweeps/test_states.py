@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from regbench.storage.lock import hold
+from regbench.storage.schema import FAILED
 from regbench.sweeps.pace import in_words, seconds_left
 from regbench.sweeps.state_table import overall, state_table
 from regbench.sweeps.states import RunReader, SettingState, SweepReader
@@ -77,7 +79,7 @@ def test_each_runs_state_is_read_from_its_folder(study: Path) -> None:
 def test_what_failed_before_is_left_where_it_is_tried_again(study: Path) -> None:
     (run,) = (name for name in runs_of(study) if "batchnorm" in name and name.endswith("seed4"))
     assert RunReader(study, time.time() + 5).read(run, {}).state == "failed"
-    assert RunReader(study, time.time() + 5, retried=True).read(run, {}).state == "stopped"
+    assert RunReader(study, time.time() + 5, retried={FAILED}).read(run, {}).state == "stopped"
 
 
 def test_a_history_is_read_again_once_it_has_changed_and_what_has_ended_is_not(study: Path) -> None:
@@ -126,6 +128,12 @@ def test_a_table_of_many_settings_is_as_high_as_it_may_be_and_shows_what_happens
     assert any(line.startswith("batchnorm ") for line in lines)
     assert lines[-1].startswith("and 295 more settings: 295 done, 0 left")
     assert overall(many).plain.startswith("1507 done, 1 failed, 1 running, ")
+
+
+def test_a_setting_s_name_is_shown_as_it_is(study: Path) -> None:
+    (whole, *_) = SweepReader(study, runs_of(study)).read()
+    named = replace(whole, name="dropout path=[/data/a] crop=[flip] :smile:")
+    assert shown([named])[1].startswith(named.name)
 
 
 def test_of_many_runs_of_a_setting_three_have_a_line(study: Path) -> None:

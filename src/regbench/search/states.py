@@ -1,12 +1,12 @@
 """How a tuned comparison stands, read from its folder alone while others work on it. No torch, no Optuna."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 from regbench.storage.schema import read_run_path
 from regbench.storage.study_folder import find_runs
-from regbench.storage.tuning import DEFAULTS, TRIALS, SettingRecord, Tuning
+from regbench.storage.tuning import DEFAULTS, PRUNED, TRIALS, SettingRecord, Tuning
 from regbench.sweeps.states import RunReader, RunState, SettingState
 
 
@@ -17,12 +17,13 @@ class TunedReader:
         study: The study's folder.
         tuning: How its settings are searched.
         since: As `RunReader` takes it.
+        retried: Likewise.
     """
 
-    def __init__(self, study: Path, tuning: Tuning, since: float = 0.0) -> None:
+    def __init__(self, study: Path, tuning: Tuning, since: float = 0.0, *, retried: Collection[str] = ()) -> None:
         self._study = study
         self._tuning = tuning
-        self._reader = RunReader(study, since)
+        self._reader = RunReader(study, since, retried=retried)
         self._config = {"trainer": {"max_epochs": tuning.max_epochs}}
 
     def read(self) -> list[SettingState]:
@@ -73,7 +74,7 @@ class TunedReader:
 
     def _judged(self, trial: RunState) -> RunState:
         """Return a trial as done that diverged, which is a score, or that the pruner stopped, which is no stop."""
-        pruned = trial.state == "stopped" and self._tuning.pruning != "none"
+        pruned = trial.state == "stopped" and trial.reason.startswith(PRUNED)
         return replace(trial, state="finished") if trial.diverged or pruned else trial
 
 

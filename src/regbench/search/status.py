@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from regbench.search.states import TunedReader
-from regbench.storage.schema import SWEEP
+from regbench.storage.schema import SWEEP, read_run_path
 from regbench.storage.study_folder import Plan, find_runs, read_or_rebuild_plan
 from regbench.storage.tuning import read_tuning
 from regbench.sweeps.pace import seconds_left
@@ -56,6 +56,8 @@ def read_status(study: Path) -> tuple[list[SettingState], Plan]:
     folders, sweeps = find_runs(study)
     if others := [each.parent.name for each in sweeps if each.parent != study]:
         raise ValueError(f"{study}: expected one study, received the folder of {', '.join(others[:3])}")
+    if folders == [study] and (len(study.resolve().parts) < 4 or read_run_path(study.resolve()) is None):
+        raise ValueError(f"{study}: expected the folder of a study or a run of its own name, received another one")
     if folders == [study]:  # one run, whose folder tells with those above it what it is
         study = study.resolve().parents[2]
         folders = [study / Path(*folders[0].resolve().parts[-3:])]

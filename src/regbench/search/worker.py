@@ -16,6 +16,7 @@ from regbench.search.plan import Plan
 from regbench.search.schedule import Job, Schedule
 from regbench.search.scores import best_so_far, count_epochs, read_outcome
 from regbench.storage.schema import DIVERGED
+from regbench.storage.tuning import PRUNED
 from regbench.sweeps.pool import MORE, MOST_RUNS
 from regbench.sweeps.signals import watch_parent
 from regbench.training.history import DivergedError
@@ -55,7 +56,7 @@ class Pruning(pl.Callback):
 
     def _stop_if_behind(self, epoch: int, trainer: pl.Trainer) -> None:
         if self._trial.should_prune() and epoch + 1 < (trainer.max_epochs or 0):
-            raise Pruned(f"pruned after epoch {epoch + 1}: it falls behind other trials")
+            raise Pruned(f"{PRUNED} {epoch + 1}: it falls behind other trials")
 
 
 def work(plan: Plan, name_file: Path) -> None:

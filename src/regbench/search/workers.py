@@ -15,7 +15,7 @@ from regbench.search.plan import Plan
 from regbench.search.schedule import Schedule
 from regbench.search.states import TunedReader
 from regbench.storage.lock import HOLDER
-from regbench.storage.schema import SEARCH, SWEEP
+from regbench.storage.schema import FAILED, SEARCH, SWEEP
 from regbench.storage.tuning import read_tuning
 from regbench.sweeps.foot import can_draw, foot
 from regbench.sweeps.pool import run_pool, tell_of_death
@@ -60,7 +60,7 @@ def _watched(study: Path) -> Iterator[None]:
     if tuning is None:
         yield
         return
-    reader = TunedReader(study, tuning, (study / SWEEP).stat().st_mtime)
+    reader = TunedReader(study, tuning, (study / SWEEP).stat().st_mtime, retried={FAILED})
     draw = draw_states(reader.read, time.monotonic())
     with foot(draw, keep=lambda line: _SCORE.fullmatch(line) is None):
         yield

@@ -127,4 +127,4 @@ def _entries(place: str) -> tuple[list[str], set[str]]:
 def _natural(path: Path) -> tuple[Any, ...]:
     """Sort key that puts seed2 before seed10."""
     stem = path.name.rstrip("0123456789")
-    return (*path.parts[:-1], stem, int(path.name[len(stem) :] or 0))
+    return path.parts[:-1], stem, int(path.name[len(stem) :] or 0)

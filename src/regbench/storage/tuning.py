@@ -13,6 +13,8 @@ from regbench.storage.files import write_text
 from regbench.storage.results import DamagedError, one_line
 from regbench.storage.schema import SEARCH, TUNING
 
+# How the message of a trial begins that a pruner has stopped: no run to go on with.
+PRUNED = "pruned after epoch"
 TRIALS, DEFAULTS = f"{SEARCH}/trials", f"{SEARCH}/defaults"
 
 Value = bool | int | float | str

@@ -1,5 +1,6 @@
 """The `train` command, as `python train.py` and `regbench train`: one run, or with -m a sweep."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ def main() -> None:
 
         counts = Progress(FirstChecks.sweep).counts()
         if stopped is None and counts["done"]:
-            print_comparison(FirstChecks.sweep)
+            with contextlib.suppress(KeyboardInterrupt):  # the runs are done; whoever is in a hurry does without it
+                print_comparison(FirstChecks.sweep)
         display.print_sweep(FirstChecks.sweep, counts, FirstChecks.rest)
     if stopped is not None:
         sys.exit(exit_status(stopped))

@@ -27,7 +27,7 @@ def print_comparison(folder: Path) -> None:
         study = load(folder)
         families = [each.judged_by(metric, None) for each in comparisons(study) if len(each.labels) > 1]
         differences = [compare(each, metric, each.margin) for each in families]
-    except (OSError, ValueError) as error:
+    except Exception as error:  # what is said of the runs themselves must follow whatever happens here
         print(f"{folder}: nothing is compared: {describe_error(error)}", flush=True)
         return
     print_comparisons(families, differences)

@@ -32,6 +32,8 @@ def can_draw() -> bool:
     """Tell whether somebody looks at a terminal that lines can be drawn on, and wants that."""
     if os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR") or os.environ.get("CI"):
         return False
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever called
+        return False
     return sys.stdout.isatty() and os.isatty(_STANDARD[0])
 
 
@@ -91,7 +93,7 @@ class _Drawing(threading.Thread):
             lines, now = self._new_lines(), time.monotonic()
             if now >= next_drawing:
                 columns, rows = self._size()
-                self._write(lines, self._draw(columns, rows).splitlines()[: rows - 1])
+                self._write(lines, self._lines(columns, rows)[: rows - 1])
                 ended = time.monotonic()
                 next_drawing = ended + max(_DRAW_SECONDS, (ended - now) / _SHARE)
             elif lines:
@@ -107,6 +109,14 @@ class _Drawing(threading.Thread):
             lines.append(_shown(self._begun))
         self._write(lines, [])
         os.close(self._terminal)
+
+    def _lines(self, columns: int, rows: int) -> list[str]:
+        """Return the lines to draw; those that cannot be drawn cost no more than themselves."""
+        try:
+            return self._draw(columns, rows).splitlines()
+        except Exception as error:  # the thread shows what others print, whatever happens to its own lines
+            self._keep = bool
+            return [f"(the table cannot be drawn: {' '.join(str(error).split()) or type(error).__name__})"]
 
     def _new_lines(self) -> list[str]:
         """Return the whole lines that were printed since the last look and are to be shown."""

@@ -36,7 +36,7 @@ def state_table(settings: Sequence[SettingState], lines: int | None = None, *, t
     for setting in (settings[place] for place in places):
         cells = [_counted(*setting.counts[name]) for name in counted]
         cells += [Text(str(len(setting.of("failed")) or ""), "red") for _ in failed]
-        table.add_row(setting.name, *cells, Text("\n").join(_under_way(setting, times)))
+        table.add_row(Text(setting.name), *cells, Text("\n").join(_under_way(setting, times)))
     rest = [settings[place] for place in sorted(set(range(len(settings))).difference(places))]
     whole = sum(_is_whole(each) for each in rest)
     more = [Text(f"and {len(rest)} more settings: {whole} done, {len(rest) - whole} left", "dim")] if rest else []
@@ -81,7 +81,11 @@ def _under_way(setting: SettingState, times: bool) -> list[Text]:
 def _described(run: RunState, times: bool) -> Text:
     name, epochs, budget = run.label, run.epochs, f" of {run.budget}" if run.budget else ""
     if run.state == "stopped":
-        where = "after its last epoch" if epochs.trained == run.budget else f"in epoch {epochs.trained + 1}{budget}"
+        where = (
+            "after its last epoch"
+            if run.budget and epochs.trained >= run.budget
+            else f"in epoch {epochs.trained + 1}{budget}"
+        )
         return Text(f"{name}: stopped {where}", "yellow")
     if not epochs.trained:
         return Text(f"{name}: in epoch 1{budget}")

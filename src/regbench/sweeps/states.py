@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -45,7 +45,7 @@ class RunState:
         epochs: What its history tells; nothing of a finished run.
         budget: Epochs at most; 0 where that is not known.
         pace: Seconds for an epoch with all that belongs to it, where the run tells that.
-        reason: Why it failed, in one line.
+        reason: Why it failed or was stopped, in one line, where that is known.
         diverged: Whether a loss that was no longer finite is why.
     """
 
@@ -87,10 +87,10 @@ class RunReader:
         study: The study's folder.
         since: When the study was last called for, in seconds since 1970: how fast runs were that ended before is not
             looked at.
-        retried: Whether what failed before is being trained again, so that it counts as left.
+        retried: With which status a run that ended before the call is being trained again, so that it counts as left.
     """
 
-    def __init__(self, study: Path, since: float = 0.0, *, retried: bool = False) -> None:
+    def __init__(self, study: Path, since: float = 0.0, *, retried: Collection[str] = ()) -> None:
         self._study = study
         self._since = since
         self._retried = retried
@@ -122,7 +122,11 @@ class RunReader:
         is_new = ended >= self._since
         if results is not None and results.status == FINISHED:
             return RunState(run, label, "finished", budget=budget, pace=_whole_pace(results) if is_new else None)
-        if results is not None and results.status in {FAILED, DIVERGED} and (is_new or not self._retried):
+        if (
+            results is not None
+            and results.status in {FAILED, DIVERGED}
+            and (is_new or results.status not in self._retried)
+        ):
             reason = " ".join((results.error or results.status).split())
             diverged = results.status == DIVERGED
             return RunState(run, label, "failed", self._history(run), budget, reason=reason, diverged=diverged)
@@ -130,7 +134,8 @@ class RunReader:
         if shows_life(folder):
             return RunState(run, label, "running", epochs, budget, _pace_so_far(folder, epochs))
         begun = epochs.trained or (folder / CONFIG).exists()
-        return RunState(run, label, "stopped" if begun else "left", epochs, budget)
+        reason = (results.error or "") if results is not None else ""
+        return RunState(run, label, "stopped" if begun else "left", epochs, budget, reason=reason)
 
     def _history(self, run: str) -> Epochs:
         path = self._study / run / HISTORY
@@ -153,7 +158,7 @@ class SweepReader:
         retried: Likewise.
     """
 
-    def __init__(self, study: Path, runs: Iterable[str], since: float = 0.0, *, retried: bool = False) -> None:
+    def __init__(self, study: Path, runs: Iterable[str], since: float = 0.0, *, retried: Collection[str] = ()) -> None:
         self._places = {run: setting_folder(run) for run in runs}
         self._settings = read_settings(study, self._places)
         self._names = name_settings(self._settings)

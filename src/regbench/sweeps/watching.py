@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regbench.storage.schema import SWEEP
+from regbench.storage.schema import DIVERGED, FAILED, SWEEP
 from regbench.sweeps.foot import Draw, can_draw, foot
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def watched(study: Path, runs: Sequence[str], began: float) -> Iterator[None]:
     from regbench.sweeps.states import SweepReader
 
     plan = study / SWEEP
-    reader = SweepReader(study, runs, plan.stat().st_mtime if plan.exists() else 0.0, retried=True)
+    reader = SweepReader(study, runs, plan.stat().st_mtime if plan.exists() else 0.0, retried={FAILED, DIVERGED})
     with foot(draw_states(reader.read, began), keep=lambda line: not says_finished(line)):
         yield
 

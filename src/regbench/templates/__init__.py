@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from regbench.config.composing import CONFIGS
 
 Kind = Literal["regularizer", "model", "optimizer", "metric"]
@@ -75,8 +77,14 @@ def _check_name(kind: Kind, group: str, name: str) -> None:
         )
     if (CONFIGS / group / f"{name}.yaml").exists():
         raise ValueError(f"NAME: {group}={name} is RegBench's own; give another name")
+    template = (Path(__file__).parent / kind / f"{_NAME}.py").read_text(encoding="utf-8")
+    if yaml.safe_load(name) != name or _class_name(name) in re.findall(r"\w+", template):
+        raise ValueError(f"NAME: {name} means something else in YAML or in the file that is written; give another name")
 
 
 def _named(template: str, name: str) -> str:
-    of_class = "".join(part.capitalize() for part in name.split("_"))
-    return template.replace(_CLASS, of_class).replace(_NAME, name)
+    return template.replace(_CLASS, _class_name(name)).replace(_NAME, name)
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
