@@ -26,7 +26,7 @@ Composed = Callable[..., dict[str, Any]]
 KEYS = {
     "schema", "status", "error", "study", "dataset", "model", "setting", "optimizer", "scheduler", "seed", "split_seed",
     "config_hash", "threads", "compile", "epochs", "epochs_trained",
-    "best_epoch", "checkpoint", "parameters", "train_size", "acted", "metrics",
+    "best_epoch", "checkpoint", "parameters", "train_size", "acted", "metrics", "measured",
     "seconds", "images_per_second", "provenance",
 }  # fmt: skip
 COLUMNS = [

@@ -138,7 +138,7 @@ def test_force_trains_each_run_of_a_sweep_again_once(train: Train, tmp_path: Pat
     again = train(*grid, "seed=0,1", "force=true")
     assert again.status == 0
     assert "outputs/sweeps/s: 2 runs, 0 of them finished before" in again.out
-    assert again.out.count(" | none-") == 2
+    assert again.out.count(" | none seed ") == 2
     assert "finished before\n" not in again.out.partition("\n")[2]
     assert "3 done, 0 failed, 0 left" in again.out
     newer = {folder.name for folder in before if (folder / "results.json").stat().st_mtime_ns > before[folder]}
@@ -150,7 +150,7 @@ def test_force_trains_each_run_of_a_sweep_again_once(train: Train, tmp_path: Pat
 def test_force_is_true_or_false(value: str, train: Train) -> None:  # noqa: F811
     ended = train(*QUICK, f"force={value}")
     assert ended.status == 1
-    assert ended.err.startswith("error: force: expected a valid boolean")
+    assert ended.err.startswith("error: force: expected true or false; received")
 
 
 def test_yamls_without_a_name_are_called_by_their_files(train: Train, mine: Path, tmp_path: Path) -> None:  # noqa: F811

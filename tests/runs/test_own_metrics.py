@@ -159,8 +159,13 @@ def test_an_edited_metric_is_a_mismatch(copied: Path, name: str) -> None:
     assert row["reason"].startswith(f"results.json: test/{name} is ")
 
 
-def test_runs_that_lack_a_metric_or_mean_another_one_by_it_are_said(copied: Path) -> None:
+def test_runs_that_lack_a_metric_or_mean_another_one_by_it_are_said(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from regbench.study.comparisons import comparisons
     from regbench.study.report import list_left_out
+    from regbench.study.statistics import compare
+    from regbench.sweeps.comparing import print_comparison
 
     path = any_run(copied) / "results.json"
     results = json.loads(path.read_text())
@@ -175,6 +180,12 @@ def test_runs_that_lack_a_metric_or_mean_another_one_by_it_are_said(copied: Path
     path.write_text(json.dumps(results))
     with pytest.raises(ValueError, match=r"^metric: expected runs that mean the same by test/worst_class; received "):
         load_study(copied).compare(metric="test/worst_class")
+    with pytest.raises(ValueError, match="by which all runs mean the same; received test/worst_class"):
+        compare(comparisons(load_study(copied))[0], "test/worst_class")
+    print_comparison(copied)
+    assert "nothing is compared" not in capsys.readouterr().out
+    with pytest.raises(ValueError, match="received 'val/worst_class'"):
+        load_study(copied).plot.advantage("val/worst_class")
 
 
 def test_evaluate_computes_them_again_and_imports_ones_own_only_if_it_is_trusted(study: Path) -> None:
@@ -187,7 +198,11 @@ def test_evaluate_computes_them_again_and_imports_ones_own_only_if_it_is_trusted
     assert "as recorded in results.json" in ended.output
 
 
-def test_a_resumed_run_has_the_same_history(composed: Composed, tmp_path: Path) -> None:
+def micro(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config["metrics"]["class_accuracy"], "average": "micro"}
+
+
+def test_a_resumed_run_has_the_same_history_of_each_metric(composed: Composed, tmp_path: Path) -> None:
     import pytorch_lightning as pl
 
     class Stopping(pl.Callback):
@@ -200,6 +215,11 @@ def test_a_resumed_run_has_the_same_history(composed: Composed, tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "stopped", config, callbacks=[Stopping()])
     run(tmp_path / "stopped", config)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "other", config, callbacks=[Stopping()])
+    run(tmp_path / "other", {**config, "metrics": {**config["metrics"], "class_accuracy": micro(config)}})
+    other = history_of(tmp_path / "other")
+    assert [bool(row["val/class_accuracy"]) for row in other] == [False, True, True]  # of one meaning alone
     whole, stopped = (history_of(tmp_path / name) for name in ("whole", "stopped"))
     assert [{**row, "seconds": ""} for row in whole] == [{**row, "seconds": ""} for row in stopped]
     assert float(whole[2]["val/f1"]) > 0

@@ -1,6 +1,7 @@
 """Pictures of many members, drawn in several processes."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from regbench.runs.run import run
+from regbench.storage.results import read_results
 from regbench.together.drawing import draw_all
+from regbench.together.forming import form_groups
 from regbench.together.questions import Drawing
-from tests.together.test_group import train_together
+from regbench.training.interruption import Terminated
+from tests.together.test_group import SMALL, killed_after, train_together
 
 pytestmark = pytest.mark.drawn
 Composed = Callable[..., dict[str, Any]]
@@ -43,6 +47,24 @@ def test_a_members_pictures_are_those_of_a_run_alone(composed: Composed, tmp_pat
             == {"training samples", "test/mistakes", "test/confusion", "test/reliability"}
         )
         assert found["training samples"] == expected["training samples"]
+
+
+def test_a_member_that_begins_anew_is_trained_with_one_that_goes_on(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It draws before its first step, when the other is about to take one."""
+    configs = {f"seed{seed}": composed(*SMALL, f"seed={seed}") for seed in range(2)}
+    with monkeypatch.context() as patch:
+        killed_after(8, patch)
+        with pytest.raises(Terminated):
+            train_together(tmp_path, configs)
+    shutil.rmtree(tmp_path / "seed1")
+    (formed,) = form_groups(tmp_path, configs, members=40)
+    train_together(tmp_path, configs, formed)
+    for name, config in configs.items():
+        found, alone = read_results(tmp_path / name), run(tmp_path / "alone" / name, config)
+        assert found is not None
+        assert found.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=1e-3)
 
 
 def pictures(folder: Path) -> dict[str, bytes]:

@@ -73,6 +73,20 @@ def test_what_is_no_number_is_refused_by_the_metrics_key(value: Any, message: st
     assert "\n" not in str(refused.value)
 
 
+def test_a_metric_that_changes_what_it_is_given_changes_no_other(composed: Any) -> None:
+    class Clamping(Metric):
+        def update(self, probabilities: Tensor, labels: Tensor) -> None:
+            probabilities.clamp_(0.3, 1)
+            labels.zero_()
+
+        def compute(self) -> float:
+            return 0.0
+
+    own = build_measures(composed("metrics=[brier]")["metrics"], 10)._metrics
+    alone, beside = (Measures({**first, **own}, 10).score(*predictions()) for first in ({}, {"a": Clamping()}))
+    assert beside["brier"] == alone["brier"]
+
+
 def test_a_diverged_network_gives_no_numbers_and_asks_no_metric() -> None:
     logits, labels = predictions(20)
     logits[3, 4] = float("inf")

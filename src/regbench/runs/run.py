@@ -155,7 +155,7 @@ def _train(
     monitor = parts.monitor if parts.data.val_size else None
     higher = higher_is_better(parts.monitor, spec.config.get("metrics"))
     checkpoints = Checkpoints(folder / CHECKPOINTS, monitor, higher, identity, record.stopwatch, engine.identity)
-    history = History(folder / HISTORY, parts.classifier.measures)
+    history = History(folder / HISTORY, definitions(spec.config.get("metrics") or {}))
     shown = [TrainingSamples(engine.draw), *([WeightHistograms()] if parts.histograms else []), *watching]
     callbacks = [history, loggers.following(history), *parts.callbacks, checkpoints, *shown]
     given = {

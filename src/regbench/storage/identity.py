@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regbench.storage.moved import stable_target
@@ -59,12 +59,22 @@ def without_measured(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration without the metrics that are measured alone: no checkpoint or callback goes by them."""
     kept = {key: value for key, value in config.items() if key != _METRICS}
     metrics, callbacks = config.get(_METRICS), config.get("callbacks")
-    nodes = callbacks.values() if isinstance(callbacks, Mapping) else ()
-    monitors = [config.get("monitor"), *(node.get("monitor") for node in nodes if isinstance(node, Mapping))]
-    watched = {str(each).rpartition("/")[2] for each in monitors}
+    watched = {each.rpartition("/")[2] for each in _texts([config.get("monitor"), callbacks])}
     if isinstance(metrics, Mapping) and (deciding := watched & {str(name) for name in metrics}):
         kept[_METRICS] = {name: node for name, node in metrics.items() if str(name) in deciding}
     return kept
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Yield all texts among values, however deep: a callback may have any key for what it goes by."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping):
+        for each in node.values():
+            yield from _texts(each)
+    elif isinstance(node, (list, tuple)):
+        for each in node:
+            yield from _texts(each)
 
 
 def without_later_keys(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from regbench.storage.schema import (
     HISTORY,
     LOGS,
     METRICS,
-    MLFLOW_RUN,
     PREDICTIONS,
     RESULTS,
     SCHEMA,
@@ -203,8 +202,7 @@ def clear_outcome(folder: Path) -> None:
 def clear_run(folder: Path) -> None:
     """Remove all that earlier calls left of a run; other files, such as a report, stay."""
     clear_outcome(folder)
-    for name in (HISTORY, MLFLOW_RUN):
-        (folder / name).unlink(missing_ok=True)
+    (folder / HISTORY).unlink(missing_ok=True)
     for name in (CHECKPOINTS, *LOGS):
         _remove_folder(folder / name)
 

@@ -39,12 +39,16 @@ class Plots:
         Raises:
             ValueError: There is no such baseline, family or metric, or nothing to compare.
         """
+        from regbench.storage.schema import name_of
+        from regbench.study.measured import check_metric
         from regbench.study.report import family_figures
         from regbench.study.report.files import FileNames
 
         own = self._family(baseline, family)
         if metric is not None:
             _check_column(metric, own)
+            if (name := name_of(metric)) in self._study.measured:
+                check_metric(f"test/{name}", self._study.measured, self._study.metrics)
         drawn = family_figures.advantage_figure(own, self._styles(), FileNames(), metric)
         return _figure(drawn, "advantage", "a baseline, another setting and their curves")
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from regbench.study import load
 from regbench.study.comparisons import comparisons
+from regbench.study.measured import check_metric
 from regbench.study.statistics import DECIDED, NOT_ACTING, compare
 from regbench.sweeps.design import Design
 from regbench.sweeps.states import RunNames
@@ -39,6 +40,8 @@ def judge_stage(folder: Path, settings: Sequence[Collection[str]], design: Desig
         stage: The stage that has ended, counted from 1; seeds of later ones are not looked at.
     """
     study = load(folder)
+    if len(study.runs):
+        check_metric(design.metric, study.measured, study.metrics)
     found: dict[int, Standing] = {}
     for comparison in comparisons(study):
         seen = comparison.runs[comparison.runs["seed"].isin(design.stages.seeds(stage))]

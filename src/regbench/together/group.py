@@ -47,6 +47,7 @@ class Group:
         self._classes = classes
         self._compile = compile
         self._program: Program | None = None
+        self._stacked_rows: frozenset[int] = frozenset()
 
     def train(self, run: Callable[[str, Engine], object], started: Callable[[], None] | None = None) -> None:
         """Train members until each has ended, however it does.
@@ -76,12 +77,12 @@ class Group:
                 raise
 
     def _respond(self, turns: Turns, asked: Mapping[int, Any]) -> None:
-        """Answer one kind of question; whoever waits for predictions or pictures waits until all do."""
+        """Answer one kind of question; whoever waits for predictions waits for the end, when all are predicted."""
         responses: list[tuple[type, Callable[[Any], Mapping[int, Any]]]] = [
+            (Drawing, draw_all),  # first, so that whoever draws before its first step is there when the stack is built
             (Steps, self._take_steps),
             (Scores, self._score),
             (Predictions, self._predict),
-            (Drawing, draw_all),
         ]
         for kind, respond in responses:
             if of_kind := {row: each for row, each in asked.items() if isinstance(each, kind)}:
@@ -90,6 +91,8 @@ class Group:
 
     def _take_steps(self, asked: Mapping[int, Steps]) -> dict[int, None]:
         program = self._program = self._program or self._stacked(asked)
+        if late := asked.keys() - self._stacked_rows:
+            raise RuntimeError(f"members {sorted(late)} took their first steps after the others")
         if any(each.begins for each in asked.values()):
             epochs = sorted({each.epoch for each in asked.values()})  # one, as they go in step
             torch.manual_seed(stream_seed(0, self._formed.stream, *epochs))
@@ -127,6 +130,7 @@ class Group:
     def _stacked(self, asked: Mapping[int, Steps]) -> Program:
         first = asked[min(asked)]
         update = update_of(first.optimizer)
+        self._stacked_rows = frozenset(asked)
         members = {row: Member(each.net, each.optimizer) for row, each in asked.items()}
         stack = Stack(members, len(self._formed.names), update, self._images.device)
         return Program(first.net, first.regularizer, stack, update, self._images, self._classes, compile=self._compile)

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ class History(pl.Callback):
 
     Args:
         path: The file to write.
-        measured: Names of what is scored besides.
+        measured: What is scored besides: what each name means.
     """
 
-    def __init__(self, path: Path, measured: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, measured: Mapping[str, str] | None = None) -> None:
         self.path = path
-        self._columns = history_columns(measured)
+        self._measured = dict(measured or {})
+        self._columns = history_columns(self._measured)
         self.rows: list[dict[str, float]] = []
         self.evaluation_seconds = 0.0
         self._rate = 0.0
@@ -75,11 +76,17 @@ class History(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what goes into a checkpoint, so that a run that resumes has the rows of the epochs before it."""
-        return {"rows": self.rows, "evaluation_seconds": self.evaluation_seconds}
+        return {"rows": self.rows, "evaluation_seconds": self.evaluation_seconds, "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the rows of a checkpoint; later ones, which no checkpoint knows, leave the file."""
-        self.rows = [dict(row) for row in state_dict["rows"]]
+        """Restore the rows of a checkpoint; later ones, which no checkpoint knows, leave the file.
+
+        So do values of a metric that means something else now.
+        """
+        before = state_dict.get("measured", {})
+        changed = [name for name, meaning in before.items() if self._measured.get(name, meaning) != meaning]
+        dropped = set(history_columns(changed)) - set(HISTORY_COLUMNS)
+        self.rows = [{name: row[name] for name in row if name not in dropped} for row in state_dict["rows"]]
         self.evaluation_seconds = state_dict["evaluation_seconds"]
         write_text(self.path, self._table())
 

@@ -48,7 +48,7 @@ class Measures:
         probabilities = logits.double().softmax(1)
         found: dict[str, float] = {}
         for name, metric in self._metrics.items():
-            values = self._checked(name, _compute(name, metric, probabilities, labels.clone()))
+            values = self._checked(name, _compute(name, metric, probabilities.clone(), labels.clone()))
             if isinstance(values, list):
                 found[name] = sum(values) / len(values)
                 found |= {f"{name}/{place}": value for place, value in enumerate(values)}

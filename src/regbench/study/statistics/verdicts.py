@@ -84,6 +84,8 @@ def judge(
     """
     evidence = list(family.values())
     kind = kind_of(metric, comparison.kinds if comparison else None)
+    if kind is None and metric.startswith(("train/", "val/", "test/")):
+        raise ValueError(f"metric: expected one by which all runs mean the same; received {metric}")
     higher = kind is not None and kind.higher_is_better
     m = look.together if look else tested(evidence)
     result = []
