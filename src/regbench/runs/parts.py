@@ -32,8 +32,8 @@ from regbench.models import initialize
 from regbench.regularizers import Combined, Regularizer
 from regbench.training.classifier import Classifier, parameter_groups
 from regbench.training.fitting import SILENT
-from regbench.training.loggers import DEFAULT as DEFAULT_LOGGERS
-from regbench.training.loggers import LoggerNode, read_loggers
+from regbench.training.logger_nodes import DEFAULT as DEFAULT_LOGGERS
+from regbench.training.logger_nodes import LoggerNode, read_loggers
 from regbench.training.measures import Measures
 
 _GIVEN_TO_TRAINER = ("logger", "callbacks", "plugins", "default_root_dir")

@@ -19,7 +19,7 @@ def opening_store(arguments: Mapping[str, Any]) -> Iterator[None]:
     Args:
         arguments: The logger's.
     """
-    import mlflow  # noqa: F401  # sets the levels that are changed here
+    import mlflow  # noqa: F401 (sets the levels that are changed here)
 
     uri = str(arguments.get("tracking_uri"))
     with _alone(Path(uri.removeprefix(_FILE))) if uri.startswith(_FILE) else contextlib.nullcontext(), _quiet():
