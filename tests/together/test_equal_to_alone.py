@@ -23,6 +23,7 @@ Composed = Callable[..., dict[str, Any]]
 ALONE = {"gradient_clipping", "sam"}
 TECHNIQUES = sorted({path.stem for path in (CONFIGS / "regularizer").glob("*.yaml")} - ALONE)
 SMALL = ("model=mlp_small", "dataset.train_size=400")
+CPU = torch.device("cpu")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 # A technique knows of no optimizer, but for weight decay, which each of them applies in its own way.
 CASES = [
@@ -46,10 +47,13 @@ class Prepared:
         return itertools.chain.from_iterable(iter(self.parts.data.training_batches()) for _ in itertools.count())
 
 
-def read(configs: Sequence[dict[str, Any]], kind: torch.dtype) -> tuple[Images, list[Prepared]]:
+def read(
+    configs: Sequence[dict[str, Any]], kind: torch.dtype, device: torch.device = CPU
+) -> tuple[Images, list[Prepared]]:
     runs = [Prepared(config, kind) for config in configs]
-    images = Images(runs[0].parts.data, torch.device("cpu"))
-    images.images = images.images_on_device = images.images.to(kind)
+    images = Images(runs[0].parts.data, device)
+    images.images = images.images.to(kind)
+    images.images_on_device = images.images.to(device)
     for each in runs:
         images.give_to(each.parts.data)
     return images, runs

@@ -20,6 +20,7 @@ from regbench.runs.loading import load_run
 from regbench.runs.parts import build
 from regbench.runs.run import run
 from regbench.storage.results import read_results
+from regbench.together.capture import Repeated
 from regbench.together.forming import Formed, form_groups
 from regbench.together.group import Group, TooManyMembersError
 from regbench.together.images import Images
@@ -30,6 +31,7 @@ from tests.bits import final_bits
 from tests.conftest import QUICK
 
 Composed = Callable[..., dict[str, Any]]
+CPU = torch.device("cpu")
 SMALL = ("model=mlp_small", "trainer.max_epochs=3")
 
 
@@ -45,12 +47,17 @@ def killed_after(answers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Turns, "answer", answer_or_end)
 
 
-def train_together(folder: Path, configs: dict[str, dict[str, Any]], formed: Formed | None = None) -> None:
+def train_together(
+    folder: Path,
+    configs: dict[str, dict[str, Any]],
+    formed: Formed | None = None,
+    device: torch.device = CPU,
+) -> None:
     """Train runs together; errors of one are recorded in its folder, as a worker has it."""
     formed = formed or Formed(list(configs), dict(enumerate(configs)), "stream")
     first = configs[next(iter(formed.runs.values()))]
     parts = build({**first, "compile": False})
-    images = Images(parts.data, torch.device("cpu"))
+    images = Images(parts.data, device)
 
     def take(name: str, engine: Engine) -> None:
         try:
@@ -135,6 +142,47 @@ def test_members_that_were_killed_end_in_the_same_bits(
     stream = replace(formed, stream="stream")  # before the first checkpoint it is the group's own
     train_together(tmp_path / "killed", configs, stream if most_epochs is None else formed)
     assert bits(tmp_path / "killed", configs) == bits(finished, configs)
+
+
+def test_a_device_with_memory_of_its_own_and_recorded_steps_gives_the_same_bits(
+    whole: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, killed and resumed: `cpu:0` is another device than `cpu`, so all that is moved there is a copy."""
+    finished, configs = whole
+    device = torch.device("cpu", 0)
+    replays = pretend_graphs(monkeypatch)
+    with monkeypatch.context() as patch:
+        killed_after(9, patch)
+        with pytest.raises(Terminated):
+            train_together(tmp_path, configs, device=device)
+    (formed,) = form_groups(tmp_path, configs, members=40)
+    train_together(tmp_path, configs, formed, device)
+    assert len(replays) > 5
+    assert bits(tmp_path, configs) == bits(finished, configs)
+
+
+def pretend_graphs(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Let steps go the way of recorded ones, though no CUDA is there; return a list that grows by one a replay."""
+    replays: list[None] = []
+
+    class Graph:
+        def __init__(self, step: Callable[[], None]) -> None:
+            self.step = step
+
+        def replay(self) -> None:
+            replays.append(None)
+            self.step()
+
+    begin = Repeated.__init__
+
+    def begin_as_on_cuda(repeated: Any, *arguments: Any) -> None:
+        begin(repeated, *arguments)
+        repeated._counts = repeated._records = True
+
+    monkeypatch.setattr(Repeated, "__init__", begin_as_on_cuda)
+    monkeypatch.setattr(Repeated, "_aside", lambda repeated, step: step())
+    monkeypatch.setattr(Repeated, "_recorded", lambda repeated: Graph(repeated._next))
+    return replays
 
 
 def test_those_that_finished_before_change_nothing_for_the_others(composed: Composed, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a program costs: memory grows with members, the number of operations does not."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,14 @@ from regbench.together.capture import Repeated
 from regbench.together.program import Program
 from regbench.together.stack import Member, Stack
 from regbench.together.updates import update_of
-from tests.together.test_equal_to_alone import Prepared, read
+from tests.pretended_device import DEVICE, draw_on_the_device, on_the_device_alone
+from tests.together.test_equal_to_alone import CPU, OPTIMIZERS, TECHNIQUES, Prepared, read
 
 Composed = Callable[..., dict[str, Any]]
-SETTINGS = ("none", "[batchnorm,dropout,weight_decay]", "[augmentation,cutout,l1,label_smoothing,layernorm]")
+CASES = [
+    *(("lenet5", *each) for each in zip(TECHNIQUES, itertools.cycle(OPTIMIZERS), strict=False)),
+    *(("mlp_small", "[batchnorm,dropout,weight_decay]", each) for each in OPTIMIZERS),
+]
 
 
 class Counting(TorchDispatchMode):
@@ -30,9 +35,11 @@ class Counting(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def prepared(composed: Composed, members: int, *overrides: str) -> tuple[Program, torch.Tensor, list[Prepared]]:
+def prepared(
+    composed: Composed, members: int, *overrides: str, device: torch.device = CPU
+) -> tuple[Program, torch.Tensor, list[Prepared]]:
     configs = [composed(*overrides, "dataset.train_size=200", f"seed={seed}") for seed in range(members)]
-    images, runs = read(configs, torch.float32)
+    images, runs = read(configs, torch.float32, device)
     first = runs[0]
     update = update_of(first.optimizer)
     stack = Stack(
@@ -42,19 +49,19 @@ def prepared(composed: Composed, members: int, *overrides: str) -> tuple[Program
     return program, torch.stack([each.parts.data.splits["train"].images.places[:20] for each in runs]), runs  # type: ignore[attr-defined]  # selections
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("regularizer", SETTINGS)
-@pytest.mark.parametrize("model", ["mlp_small", "lenet5"])
-def test_operations_of_a_step_do_not_grow_with_members(
-    model: str, regularizer: str, optimizer: str, composed: Composed
+@pytest.mark.parametrize(("model", "regularizer", "optimizer"), CASES)
+def test_a_step_launches_as_much_for_any_members_and_needs_nothing_of_the_host(
+    model: str, regularizer: str, optimizer: str, composed: Composed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    draw_on_the_device(monkeypatch)
     counts = []
     for members in (2, 7):
         chosen = (f"model={model}", f"regularizer={regularizer}", f"optimizer={optimizer}")
-        program, places, _ = prepared(composed, members, *chosen)
-        rates = torch.full((1, members, 2), 0.01, dtype=torch.float64)
-        with Counting() as counting:
-            program.take_steps(places, [20], rates)
+        program, places, _ = prepared(composed, members, *chosen, device=DEVICE)
+        places, rates = places.to(DEVICE), torch.full((2, members, 2), 0.01, dtype=torch.float64, device=DEVICE)
+        program.take_steps(places, [10, 10], rates)  # makes room for what steps need
+        with on_the_device_alone(), Counting() as counting:
+            program.take_steps(places, [10, 10], rates)
         counts.append(counting.calls)
     assert counts[0] == counts[1]
     assert counts[0].total() > 50

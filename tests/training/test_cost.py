@@ -14,13 +14,16 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from regbench.config.composing import CONFIGS
 from regbench.runs.parts import build
 from regbench.runs.run import run
 from regbench.training.classifier import Classifier
 from regbench.training.process_settings import cheap_device_check
+from tests.pretended_device import DEVICE, draw_on_the_device, on_the_device_alone
 
 Composed = Callable[..., dict[str, Any]]
 STEPS = 60
+PLAIN = ("optimizer=sgd", "optimizer.fused=false")  # fused updates are not known to a device without memory
 
 
 class SecondEpoch(pl.Callback):
@@ -80,6 +83,18 @@ def test_a_step_takes_few_operators(composed: Composed) -> None:
     assert operators.seen["aten._fused_adam_.default"] == 1
     # Nothing asks for a number before the epoch's end, which on a GPU would wait for the device.
     assert not operators.seen["aten._local_scalar_dense.default"]
+
+
+@pytest.mark.parametrize("technique", sorted(path.stem for path in (CONFIGS / "regularizer").glob("*.yaml")))
+def test_a_step_needs_nothing_of_the_host(technique: str, composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_on_the_device(monkeypatch)
+    classifier = build(composed("model=lenet5", f"regularizer={technique}", *PLAIN)).classifier.to(DEVICE)
+    optimizer = classifier.configure_optimizers()["optimizer"]
+    classifier._totals = torch.zeros(3, dtype=torch.float64, device=DEVICE)
+    batch = torch.rand(20, 1, 28, 28, device=DEVICE), torch.zeros(20, dtype=torch.int64, device=DEVICE)
+    classifier._take_step(optimizer, batch)  # makes the optimizer's state
+    with on_the_device_alone():
+        classifier._take_step(optimizer, batch)
 
 
 def test_the_device_check_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from typing import Annotated
 
+import torch
 from pydantic import Field, FiniteFloat
 from torch import nn
 
 from regbench.regularizers.base import Regularizer
 from regbench.validation import validated
+
+# Added to a length that is divided by, so that rounding leaves no weights above the bound.
+_BELOW_THE_BOUND = 1e-7
 
 
 class MaxNorm(Regularizer):
@@ -40,5 +44,7 @@ class MaxNorm(Regularizer):
     def after_step(self, net: nn.Module) -> None:
         """Shorten the weights of each unit that are too long."""
         for each in net.parameters():
-            if each.ndim >= 2:
-                each.renorm_(2, 0, self.max_norm)
+            if each.ndim >= 2:  # what Tensor.renorm_ computes, in operations that are vectorized over networks
+                lengths = torch.linalg.vector_norm(each, dim=tuple(range(1, each.ndim)), keepdim=True)
+                shortened = self.max_norm / (lengths + _BELOW_THE_BOUND)
+                each.mul_(torch.where(lengths > self.max_norm, shortened, 1.0))

@@ -41,5 +41,6 @@ class Mixup(Regularizer):
             return images, targets
         # What torch.distributions.Beta draws, by the operation beneath it, which can be vectorized over networks.
         share = torch._sample_dirichlet(torch.full((2,), self.alpha, device=images.device))[0]
-        partner = torch.randperm(len(images), device=images.device)
+        # Not torch.randperm, which is called once for each network where many are trained together.
+        partner = torch.rand(len(images), device=images.device).argsort()
         return tuple(share * each + (1 - share) * each[partner] for each in (images, targets))  # type: ignore[return-value]  # of two, which mypy cannot count
