@@ -1,6 +1,6 @@
 """Which code a configuration names, told from source files alone."""
 
-import importlib
+import importlib.metadata
 import sys
 import textwrap
 from collections.abc import Callable
@@ -177,6 +177,24 @@ def test_classes_of_installed_packages_count_by_version_and_those_of_the_core_no
     recorded = recorded_code(config)
     assert set(recorded) == {"torch.optim.Adam", "joblib.Memory", "filelock.FileLock"}
     assert recorded["filelock.FileLock"] == f"filelock=={filelock.__version__}"
+
+
+def test_core_packages_are_recorded_by_the_distribution_that_brings_them() -> None:
+    classes = ["torch.optim.Adam", "lightning_fabric.Fabric", "sklearn.svm.SVC", "PIL.Image.Image", "yaml.Loader"]
+    forget()
+    brought = importlib.metadata.packages_distributions()
+    for each in classes:
+        (name, *_) = brought[each.partition(".")[0]]
+        recorded = recorded_code({"optimizer": {"_target_": each}})
+        assert recorded == {each: f"{name}=={importlib.metadata.version(name)}"}
+
+
+def test_a_run_of_core_packages_does_not_look_through_all_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget()
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: pytest.fail("looked through all"))
+    recorded = recorded_code(compose(["dataset=digits"]))
+    assert recorded["torch.optim.Adam"] == f"torch=={importlib.metadata.version('torch')}"
+    assert "pytorch_lightning.Trainer" in recorded
 
 
 def test_packages_that_ones_own_class_uses_count_by_version(write: Callable[..., dict[str, str]]) -> None:

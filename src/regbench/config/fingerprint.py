@@ -179,5 +179,15 @@ def _shown(found: Definition | Installed) -> str:
 @cache
 def _version(package: str) -> str:
     """Return `distribution==version` of an import's top-level name."""
-    name = distributions()[package][0]
-    return f"{name}=={importlib.metadata.version(name)}"
+    name = package if package in CORE and _is_namesake(package) else distributions()[package][0]
+    found = importlib.metadata.distribution(name)
+    return f"{found.metadata['Name']}=={found.version}"
+
+
+def _is_namesake(package: str) -> bool:
+    """Tell whether a package is of the distribution of its name; to ask all distributions takes half a second."""
+    try:
+        files = importlib.metadata.distribution(package).read_text("RECORD") or ""
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return f"{package}/__init__.py," in files
