@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
 from tests.faults import probe
+from tests.faults.warm import WarmProcess
+
+Process = subprocess.Popen[str] | WarmProcess
 
 QUICK = ["dataset=digits", "dataset.train_size=200", "threads=1", "compile=false"]
 PROBE = "+regularizer.probe._target_=tests.faults.probe.Probe"
@@ -21,11 +24,9 @@ FOLDER = "hydra.run.dir=run"
 def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     """Start `train.py` in a process group of its own; later arguments replace the quick ones of the same key."""
     cwd.mkdir(exist_ok=True)
-    given = {each.split("=")[0] for each in arguments}
-    quick = [each for each in QUICK if each.split("=")[0] not in given]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments, *quick],
+        [sys.executable, str(ROOT / "train.py"), *quick(arguments)],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         stdout=subprocess.PIPE,
@@ -36,7 +37,19 @@ def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 180) -> tuple[int, str, str]:
+def start_run(cwd: Path, *arguments: str) -> WarmProcess:
+    """Start `train.py` alike for a run alone, without the seconds that its imports take."""
+    cwd.mkdir(exist_ok=True)
+    return WarmProcess(cwd, quick(arguments))
+
+
+def quick(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the quick ones that they do not replace."""
+    given = {each.split("=")[0] for each in arguments}
+    return [*arguments, *(each for each in QUICK if each.split("=")[0] not in given)]
+
+
+def finish(process: Process, seconds: float = 180) -> tuple[int, str, str]:
     """Wait for the end; return the exit status and what was printed."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -48,16 +61,16 @@ def finish(process: subprocess.Popen[str], seconds: float = 180) -> tuple[int, s
 
 def train(cwd: Path, *arguments: str, **options: Any) -> tuple[int, str, str]:
     """Run `train.py` to its end."""
-    return finish(start(cwd, *arguments, **options))
+    return finish(_start(cwd, *arguments, **options))
 
 
-def start_until(cwd: Path, phase: str, number: int, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+def start_until(cwd: Path, phase: str, number: int, *arguments: str, **options: Any) -> Process:
     """Start `train.py` and return once its probe waits at the asked point."""
     cwd.mkdir(exist_ok=True)
     for name in (probe.REACHED, probe.GO_ON):
         (cwd / name).unlink(missing_ok=True)
     (cwd / probe.ASK).write_text(f"{phase} {number}")
-    process = start(cwd, *arguments, **options)
+    process = _start(cwd, *arguments, **options)
     try:
         wait((cwd / probe.REACHED).exists, process)
     except BaseException:
@@ -75,7 +88,7 @@ def kill_at(cwd: Path, phase: str, number: int, *arguments: str) -> None:
     assert finish(process)[0] == -signal.SIGKILL
 
 
-def wait(until: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 240) -> None:
+def wait(until: Callable[[], object], process: Process | None = None, seconds: float = 240) -> None:
     """Wait for something to come true while the process lives."""
     deadline = time.monotonic() + seconds
     while not until():
@@ -84,3 +97,8 @@ def wait(until: Callable[[], object], process: subprocess.Popen[str] | None = No
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s in vain")
         time.sleep(0.01)
+
+
+def _start(cwd: Path, *arguments: str, **options: Any) -> Process:
+    """Start a sweep, or what needs options of a process, from the interpreter's first line on; else a run alone."""
+    return start(cwd, *arguments, **options) if options or "-m" in arguments else start_run(cwd, *arguments)

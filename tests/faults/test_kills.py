@@ -12,7 +12,7 @@ import pytest
 from regbench.config.composing import CONFIGS
 from tests.bits import final_bits
 from tests.faults.counts import count
-from tests.faults.processes import FOLDER, PROBE, finish, kill_at, start, train
+from tests.faults.processes import FOLDER, PROBE, finish, kill_at, start_run, train
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def test_a_run_killed_at_random_times_loses_at_most_one_epoch_each_time(
     folder = tmp_path / "broken/run"
     kills = 0
     for _ in range(4):
-        process = start(tmp_path / "broken", *arguments)
+        process = start_run(tmp_path / "broken", *arguments)
         rows = len(_epochs(folder))
         while len(_epochs(folder)) == rows and process.poll() is None:
             time.sleep(0.01)

@@ -32,15 +32,20 @@ def is_under_way(cwd: Path) -> bool:
     return any((each / "checkpoints/last.ckpt").exists() for each in folders(cwd))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of the sweep that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert finish(start(folder, *SWEEP))[0] == 0
+    return folder
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("moment", range(3))
 def test_members_whose_worker_is_killed_and_whose_sweep_is_stopped_end_in_the_same_bits(
-    moment: int, tmp_path: Path
+    moment: int, whole: Path, tmp_path: Path
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert finish(start(whole, *SWEEP))[0] == 0
-    patience = random.Random(SEED + moment)
-
+    broken, patience = tmp_path / "broken", random.Random(SEED + moment)
     process = start(broken, *SWEEP)
     wait(lambda: is_under_way(broken), process)
     time.sleep(patience.uniform(0, 0.5))

@@ -17,6 +17,7 @@ from tests.faults.processes import FOLDER, PROBE, finish, start, start_until, tr
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
+RUN = ["regularizer=[batchnorm,dropout]", "trainer.max_epochs=3", PROBE, FOLDER]
 SLOW = ["+regularizer.slow._target_=tests.faults.probe.Slow", "+regularizer.slow.seconds=0.1"]
 SWEEP = ["-m", "study=s", "hydra.launcher.n_jobs=2", "trainer.max_epochs=8"]
 STOPS = {signal.SIGTERM: (143, "stopped by SIGTERM"), signal.SIGINT: (130, "stopped by Ctrl-C")}
@@ -35,13 +36,20 @@ def held(study: Path) -> list[int]:
     return found
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert train(folder, *RUN)[0] == 0
+    return folder / "run"
+
+
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 @pytest.mark.parametrize("phase", ["training", "validation", "checkpoint", "results"])
 def test_a_stopped_run_says_so_and_goes_on(
-    number: signal.Signals, phase: str, tmp_path: Path, record_property: Any
+    number: signal.Signals, phase: str, whole: Path, tmp_path: Path, record_property: Any
 ) -> None:
-    arguments = ["regularizer=[batchnorm,dropout]", "trainer.max_epochs=3", PROBE, FOLDER]
-    process = start_until(tmp_path, phase, 6, *arguments)
+    process = start_until(tmp_path, phase, 6, *RUN)
     process.send_signal(number)
     status, out, told = finish(process)
     expected, reason = STOPS[number]
@@ -50,10 +58,9 @@ def test_a_stopped_run_says_so_and_goes_on(
     assert "Traceback" not in out + told
     assert json.loads((tmp_path / "run/results.json").read_text())["status"] == "interrupted"
     assert not list(tmp_path.rglob("*.tmp"))
-    status, _, told = train(tmp_path, *arguments)
+    status, _, told = train(tmp_path, *RUN)
     assert status == 0, told
-    assert train(tmp_path / "whole", *arguments)[0] == 0
-    assert final_bits(tmp_path / "run") == final_bits(tmp_path / "whole/run")
+    assert final_bits(tmp_path / "run") == final_bits(whole)
     count(record_property, f"stops by {number.name} survived in {phase}")
 
 
