@@ -1,13 +1,17 @@
 """Searches without training: a function of the configuration stands in for a run, and leaves a run's folder."""
 
+import copy
+import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import DictConfig
 
+from regbench.config.composing import compose_raw
 from regbench.config.identity import config_hash, setting_name
 from regbench.runs.spec import RunSpec
 from regbench.search import worker
@@ -90,7 +94,11 @@ class Trainer:
 
 
 def search(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, *arguments: str) -> tuple[Plan, Tuning]:
-    """Search and confirm in this process; return the plan, and what is recorded at the end."""
+    """Search and confirm in this process; return the plan, and what is recorded at the end.
+
+    Composing takes longer than all else, so Hydra is called once for the same overrides.
+    """
+    monkeypatch.setattr("regbench.search.plan.compose_raw", _compose_once)
     given = {each.partition("=")[0] for each in arguments}
     plan = make_plan([*(each for each in QUICK if each.partition("=")[0] not in given), *arguments])
     monkeypatch.setattr(worker, "run", trainer)
@@ -101,3 +109,12 @@ def search(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, *arguments: str) -
     finally:
         tuning = save(plan, schedule, "regbench tune")
     return plan, tuning
+
+
+def _compose_once(overrides: Iterable[str], name: str) -> DictConfig:
+    return copy.deepcopy(_composed(tuple(overrides), name))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...], name: str) -> DictConfig:
+    return compose_raw(overrides, name)

@@ -1,7 +1,9 @@
 """What makes a tuned comparison fair, and that it goes on where it was stopped: each promise a test; nothing trains."""
 
 import ast
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,35 @@ def of_kind(trainer: Trainer, kind: str) -> list[Config]:
     return found
 
 
+@pytest.fixture(scope="module")
+def found_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trainer, Tuning]:
+    """A search that several tests look at, and its working folder."""
+    trainer, folder = Trainer(planted), tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _, tuning = search(patch, trainer, *SMALL)
+    return folder, trainer, tuning
+
+
 @pytest.fixture
-def searched(monkeypatch: pytest.MonkeyPatch) -> tuple[Trainer, Tuning]:
-    trainer = Trainer(planted)
-    _, tuning = search(monkeypatch, trainer, *SMALL)
+def searched(found_once: tuple[Path, Trainer, Tuning], monkeypatch: pytest.MonkeyPatch) -> tuple[Trainer, Tuning]:
+    """What that search trained and recorded, seen from its folder."""
+    folder, trainer, tuning = found_once
+    monkeypatch.chdir(folder)
     return trainer, tuning
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tuning]:
+    """What is recorded of a search that nothing stopped, by its sampler."""
+
+    @functools.cache
+    def ended(sampler: str) -> Tuning:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path_factory.mktemp(sampler))
+            return search(patch, Trainer(planted), *SMALL, f"sampler={sampler}")[1]
+
+    return ended
 
 
 def test_every_setting_has_the_same_trials_finalists_and_confirming_runs(searched: tuple[Trainer, Tuning]) -> None:
@@ -148,19 +174,14 @@ def without_place(tuning: Tuning) -> Any:
     ("stops", "sampler"), [(1, "tpe"), (7, "tpe"), (7, "quasi_random"), (13, "tpe"), (21, "tpe"), (30, "tpe")]
 )
 def test_a_search_that_is_stopped_goes_on_to_the_same_end(
-    stops: int, sampler: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stops: int, sampler: str, unbroken: Callable[[str], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [*SMALL, f"sampler={sampler}"]
-    (tmp_path / "whole").mkdir()
-    monkeypatch.chdir(tmp_path / "whole")
-    _, unbroken = search(monkeypatch, Trainer(planted), *asked)
-    (tmp_path / "stopped").mkdir()
-    monkeypatch.chdir(tmp_path / "stopped")
     first, second = Trainer(planted, stops_at=stops), Trainer(planted)
     with pytest.raises(KeyboardInterrupt):
         search(monkeypatch, first, *asked)
     _, ended = search(monkeypatch, second, *asked)
-    assert without_place(ended) == without_place(unbroken)
+    assert without_place(ended) == without_place(unbroken(sampler))
     assert max((first.trained + second.trained).values()) == 1
     third = Trainer(planted)
     search(monkeypatch, third, *asked)

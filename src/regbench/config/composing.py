@@ -35,7 +35,7 @@ def to_plain(config: DictConfig, choices: Mapping[str, Any] | None = None) -> di
     """
     if choices is None:
         choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    own = without_hydra(config)
+    own = without_hydra(config) if "hydra" in config else config
     plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     if not isinstance(plain, dict):
         raise TypeError(f"expected a configuration of keys and values, received {type(plain).__name__}")
