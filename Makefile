@@ -1,6 +1,6 @@
 # RegBench: `make` lists the targets. Each target first makes the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults test-engines test-fast lint docs notebooks bench bench-gpu lock methods simulations known-code clean
+.PHONY: help setup train demo tune sweep report tensorboard evaluate published networks test test-faults engines test-engines test-fast lint docs notebooks bench bench-gpu lock methods simulations known-code clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -66,11 +66,13 @@ test: $(STAMP) ## run all tests but the long ones that break things (test-faults
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not faults and not engines'
 
 test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… chooses other moments
-	$(BIN)/python -m pytest -n auto -m faults tests/faults
+	$(BIN)/python -m pytest -n auto --dist worksteal -m faults tests/faults
 
-test-engines: $(STAMP) ## sweep on SLURM and Ray, two nodes of each on this machine, for minutes; installs both where missing
+engines: $(STAMP) ## install SLURM and Ray where they are missing
 	tests/engines/slurm-two-nodes.sh install
 	$(BIN)/python -m pip install --quiet 'ray>=2.40'
+
+test-engines: engines ## sweep on SLURM and Ray, two nodes of each on this machine, for minutes; installs both where missing
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m engines tests/engines
 
 test-fast: $(STAMP) ## run the quick tests only
