@@ -17,6 +17,7 @@ from regbench.storage.lock import HOLDER, LockError
 from regbench.sweeps.launcher import Search, Works
 from regbench.sweeps.on_ray import RayLauncher
 from regbench.sweeps.slurm import SlurmLauncher
+from regbench.sweeps.work import work_alone
 from tests.search.synthetic import QUICK, Trainer, planted
 
 ASKED = [*QUICK, "regularizer=none,dropout", "trials=3", "finalists=1", "finalist_seeds=1", "seeds=1"]
@@ -136,6 +137,12 @@ def test_rays_workers_get_the_plan_itself(monkeypatch: pytest.MonkeyPatch, plann
     assert len(made) == 2  # no more than can have something to do
     assert schedule.is_done()
     assert set(trainer.trained.values()) == {1}
+
+
+def test_who_is_asked_to_work_on_a_search_tells_how_to(planned: Callable[[Any], Plan]) -> None:
+    plan = planned(Trainer(planted))
+    with pytest.raises(ValueError, match=r"s: expected a planned sweep, received a search; one more worker of it is: "):
+        work_alone(plan.folder)
 
 
 def test_a_job_that_has_killed_two_workers_is_left_and_tried_by_the_next_call(

@@ -21,7 +21,7 @@ from regbench.runs.spec import RunSpec
 from regbench.storage.configs import StoredConfig, read_planned
 from regbench.storage.lock import HEARTBEAT, HeldError, LockError, count_deaths, is_locked
 from regbench.storage.results import DamagedError, is_finished
-from regbench.storage.schema import SWEEP, read_run_path
+from regbench.storage.schema import SEARCH, SWEEP, TUNING, read_run_path
 from regbench.storage.study_folder import read_plan
 from regbench.sweeps.launcher import Works
 from regbench.sweeps.pool import MOST_RUNS
@@ -45,9 +45,12 @@ def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> 
         wait: As in `Worker.work`.
 
     Raises:
-        ValueError: There is no plan, or a run is not in it.
+        ValueError: There is no plan, a run is not in it, or the study's runs are not planned but searched.
         OSError: The file cannot be read.
     """
+    if (study / SEARCH / TUNING).exists():
+        command = read_plan(study / SWEEP).commands[-1].replace("regbench tune", "regbench tune --worker", 1)
+        raise ValueError(f"{study}: expected a planned sweep, received a search; one more worker of it is: {command}")
     names = None if runs is None else runs.read_text(encoding="utf-8").split("\n")
     return see_through(Worker(study, names and [each for each in names if each]), wait=wait)
 
