@@ -97,8 +97,8 @@ def _check_techniques(run: Run) -> None:
     if techniques != read_as:
         raise MismatchError(
             f"{CONFIG}: regularizer: expected names that are not read as others, received "
-            f"{', '.join(map(repr, techniques))}, which reads as {', '.join(read_as) or 'no technique'}; train it again "
-            "under another name to compare it"
+            f"{', '.join(map(repr, techniques))}, which reads as {', '.join(read_as) or 'no technique'}; train it "
+            "again under another name to compare it"
         )
 
 
