@@ -75,6 +75,12 @@ WRONG = [
         "callbacks.early_stopping.patience: expected an integer of at least 0; received -1",
     ),
     (["scheduler=cosine", "scheduler.T_max=0"], "scheduler.T_max: expected an integer above 0; received 0"),
+    (["optimizer.lr=-1"], "optimizer.lr: expected a finite number of at least 0; received -1"),
+    (["optimizer.betas=[0.9,1]"], "optimizer.betas[1]: expected a number in [0, 1); received 1"),
+    (
+        ["+callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateMonitor", "logger=none"],
+        "callbacks.lr: expected a logger for LearningRateMonitor to write to, as logger=csv; received logger=none",
+    ),
     (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val: expected a finite number above 0; received -1"),
     (["+trainer.max_steps=3"], "trainer.max_steps: not taken: a run's budget is whole epochs"),
     (["trainer.devices=2"], "trainer.devices: expected 1; received 2: one run trains on one device; to use several,"),
