@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from regbench.storage import lock, mounts
-from regbench.storage.lock import HeldError, LockError, count_deaths, forget_deaths, hold, is_held, is_locked, shows_life
+from regbench.storage.lock import (
+    HeldError,
+    LockError,
+    count_deaths,
+    forget_deaths,
+    hold,
+    is_held,
+    is_locked,
+    shows_life,
+)
 
 MOUNTS = """22 1 8:1 / / rw - ext4 /dev/sda1 rw
 31 22 0:41 / /mnt/bucket rw - fuse.s3fs s3fs rw
