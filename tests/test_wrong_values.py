@@ -109,6 +109,16 @@ def test_one_wrong_value_of_a_sweep_refuses_the_sweep(call: Call, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_and_a_sweep_of_two_options_that_define_one_name_are_refused(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mine/metrics").mkdir(parents=True)
+    (tmp_path / "mine/metrics/own.yaml").write_text("f1: {_target_: a.B}\n")
+    given = ["--config-dir", str(tmp_path / "mine"), "dataset=digits", "study=s"]
+    for options in (["metrics=[f1,own]"], ["-m", "hydra/launcher=basic", "metrics=[f1],[f1,own]"]):
+        status, _ = call(*given, *options)
+        assert re.fullmatch(r"error: metrics\.f1: .* metrics/f1\.yaml and metrics/own\.yaml, of which.*", str(status))
+    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_study_may_not_be_called_by_control_characters(composed: Composed) -> None:
     for study in ("a\nb", "a\x00b", "a\\b", "x" * 256):
         with pytest.raises(ValueError, match=r"^study: expected the name of a folder"):
