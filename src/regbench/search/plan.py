@@ -17,6 +17,7 @@ from regbench.config.identity import run_name, setting_name
 from regbench.config.objects import check_call
 from regbench.search.choosing import chance
 from regbench.search.space import Space, read_space
+from regbench.search.space_checks import check_spaces
 from regbench.storage.tuning import TRIALS, Value
 from regbench.sweeps.plan import grid
 
@@ -158,6 +159,7 @@ def make_plan(arguments: Sequence[str]) -> Plan:
         base=base,
     )
     _check(plan, config)
+    check_spaces(plan.settings)
     return plan
 
 
