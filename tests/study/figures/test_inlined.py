@@ -66,14 +66,25 @@ def test_names_that_look_like_references_attributes_or_colours_stay_as_they_are(
     assert set(odd) <= {each.text for each in root.iter(f"{SVG}text")}
 
 
-def test_a_curve_over_sixty_epochs_takes_less_than_five_kilobytes():
-    history = pd.DataFrame(
-        [
-            {"label": label, "seed": seed, "epoch": epoch, "val/acc": 0.9 - 0.3 / (epoch + 1) + 0.001 * seed}
-            for label in STYLES
-            for seed in range(3)
-            for epoch in range(60)
-        ]
-    )
-    picture = convergence_plot("accuracy-val", history, {}, "val/acc", STYLES)
-    assert len(picture.inline()) < 5000 * len(STYLES) + 8000
+@pytest.fixture(scope="module")
+def long_curve():
+    """A setting's accuracy over 1,000 epochs, which chooses the last."""
+    rows = [
+        {"label": "none", "seed": seed, "epoch": epoch, "val/acc": 0.9 - 0.3 / (epoch + 1) + 0.001 * seed}
+        for seed in range(3)
+        for epoch in range(1000)
+    ]
+    return convergence_plot("accuracy-val", pd.DataFrame(rows), {"none": 999}, "val/acc", {"none": STYLES["none"]})
+
+
+def test_a_long_curve_is_drawn_whole_and_told_from_end_to_end_in_a_hundred_values(long_curve):
+    told = [int(value.text.split(":")[0].removeprefix("epoch ")) for value in long_curve.values]
+    assert len(told) == 100
+    assert (told[0], told[-1]) == (1, 1000)
+    assert set(np.diff(told)) <= {10, 11}
+    band = max(re.findall(r' d="([^"]*)"', long_curve.inline()), key=len)
+    assert len(places(band.split(" z")[0])) > 2000
+
+
+def test_an_epoch_of_a_curve_takes_less_than_forty_bytes(long_curve):
+    assert len(long_curve.inline()) < 40 * 1000
