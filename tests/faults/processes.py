@@ -36,6 +36,20 @@ def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
+def start_tune(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `regbench tune` in a process group of its own."""
+    cwd.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "regbench", "tune", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def finish(process: subprocess.Popen[str], seconds: float = 180) -> tuple[int, str, str]:
     """Wait for the end; return the exit status and what was printed."""
     try:
