@@ -29,15 +29,15 @@ train: $(STAMP) ## train one composition: make train ARGS='regularizer=batchnorm
 
 demo: $(STAMP) ## four settings on five seeds of the embedded digits: no download, about a minute
 	$(BIN)/python train.py experiment=demo $(ARGS)
-	$(BIN)/regbench report outputs/sweeps/demo
+	$(BIN)/regbench report --no-table outputs/sweeps/demo
 
 tune: $(STAMP) ## a tuned comparison on the embedded digits: search, confirm, report, in minutes
 	$(BIN)/regbench tune experiment=tuned_demo $(ARGS)
 
 sweep: $(STAMP) ## four settings on ten seeds of Fashion-MNIST: make sweep STUDY=mine ARGS='trainer.max_epochs=5'
-	@# Finished runs are reported even if others failed; the exit status is the sweep's.
+	@# Finished runs are reported even if others failed; the exit status is the sweep's, which has printed the table.
 	$(BIN)/python train.py experiment=four_way study=$(STUDY) $(ARGS); status=$$?; \
-	$(BIN)/regbench report outputs/sweeps/$(STUDY) && exit $$status
+	$(BIN)/regbench report --no-table outputs/sweeps/$(STUDY) && exit $$status
 
 report: $(STAMP) ## write a study's tables, figures and page: make report STUDY=mine
 	$(BIN)/regbench report outputs/sweeps/$(STUDY)
@@ -52,7 +52,7 @@ evaluate: $(STAMP) ## score a finished run again: make evaluate RUN=outputs/runs
 published: $(STAMP) ## reproduce docs/published.md, hours of training; finished runs are skipped: make published PUBLISHED=r5_mlp_mnist
 	@set -e; for each in $(PUBLISHED); do $(BIN)/python train.py experiment=published/$$each $(ARGS); done; \
 	for each in $(PUBLISHED); do \
-		if [ -d outputs/sweeps/$$each ]; then $(BIN)/regbench report outputs/sweeps/$$each --out docs/published/$$each; fi; \
+		if [ -d outputs/sweeps/$$each ]; then $(BIN)/regbench report --no-table outputs/sweeps/$$each --out docs/published/$$each; fi; \
 	done
 	$(BIN)/python -m tools.published docs/published docs/published.md
 

@@ -28,8 +28,6 @@ Command = Callable[..., Ended]
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command:
     """Call `python train.py …` or `regbench …`, given in words, from an empty folder."""
     monkeypatch.chdir(tmp_path)
-    # What takes long is announced, and on a busy machine everything does.
-    monkeypatch.setattr("regbench.sweeps.watching._MOMENT_SECONDS", 1e6)
 
     def call(program: str, *arguments: str) -> Ended:
         # A command starts with neither the sweep nor the configuration of the one before it.

@@ -34,6 +34,13 @@ def test_every_target_that_needs_the_environment_makes_it_first(target: str) -> 
     assert re.search(rf"^{target}: \$\(STAMP\)", rules, re.MULTILINE)
 
 
+@pytest.mark.parametrize("target", ["demo", "sweep", "published"])
+def test_a_comparison_that_the_sweep_prints_is_not_printed_again(target: str) -> None:
+    recipe = make("--dry-run", target)
+    assert "train.py" in recipe
+    assert recipe.count("regbench report") == recipe.count("regbench report --no-table") > 0
+
+
 def test_the_lock_pins_every_direct_dependency_without_hashes_or_addresses() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     assert "://" not in lock

@@ -35,6 +35,8 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
     """Call train.py from an empty folder; return what it ends with and what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(FirstChecks, "sweep", None)
+    # What takes long is announced, and on a busy machine everything does.
+    monkeypatch.setattr("regbench.sweeps.watching._MOMENT_SECONDS", 1e6)
 
     def called(*arguments: str) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
@@ -75,6 +77,12 @@ WRONG = [
         "callbacks.early_stopping.patience: expected an integer of at least 0; received -1",
     ),
     (["scheduler=cosine", "scheduler.T_max=0"], "scheduler.T_max: expected an integer above 0; received 0"),
+    (["optimizer.lr=-1"], "optimizer.lr: expected a finite number of at least 0; received -1"),
+    (["optimizer.betas=[0.9,1]"], "optimizer.betas[1]: expected a number in [0, 1); received 1"),
+    (
+        ["+callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateMonitor", "logger=none"],
+        "callbacks.lr: expected a logger for LearningRateMonitor to write to, as logger=csv; received logger=none",
+    ),
     (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val: expected a finite number above 0; received -1"),
     (["+trainer.max_steps=3"], "trainer.max_steps: not taken: a run's budget is whole epochs"),
     (["trainer.devices=2"], "trainer.devices: expected 1; received 2: one run trains on one device; to use several,"),
@@ -101,6 +109,16 @@ def test_one_wrong_value_of_a_sweep_refuses_the_sweep(call: Call, tmp_path: Path
     status, printed = call("-m", "hydra/launcher=basic", "dataset=digits", "study=s", "seed=0,true")
     assert (status, printed) == (f"error: seed: {SEED} True", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_and_a_sweep_of_two_options_that_define_one_name_are_refused(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mine/metrics").mkdir(parents=True)
+    (tmp_path / "mine/metrics/own.yaml").write_text("f1: {_target_: a.B}\n")
+    given = ["--config-dir", str(tmp_path / "mine"), "dataset=digits", "study=s"]
+    for options in (["metrics=[f1,own]"], ["-m", "hydra/launcher=basic", "metrics=[f1],[f1,own]"]):
+        status, _ = call(*given, *options)
+        assert re.fullmatch(r"error: metrics\.f1: .* metrics/f1\.yaml and metrics/own\.yaml, of which.*", str(status))
+    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_study_may_not_be_called_by_control_characters(composed: Composed) -> None:

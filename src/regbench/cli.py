@@ -96,6 +96,7 @@ def report(
     metric: Annotated[
         str, typer.Option(help="What settings are judged by: test/loss, or test/f1 and the like of metrics=f1.")
     ] = "test/acc",
+    table: Annotated[bool, typer.Option(help="Print the comparison, as a sweep does at its end.")] = True,
 ) -> None:
     """Write the tables, the figures and the page of finished runs; half-finished studies are reported too.
 
@@ -114,7 +115,7 @@ def report(
         if margin is not None:
             margin /= Quantity.of(metric, study.kinds).scale
         page, told = report_on(study, paths, target, baseline, margin, metric)
-    print_report(study, page, told)
+    print_report(study, page, told, table)
     if LEFT_OUT.intersection(study.unfinished["status"]):
         raise typer.Exit(1)
 

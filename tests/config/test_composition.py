@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from regbench.config import compose
-from regbench.config.composing import CONFIGS, check_choices
+from regbench.config.composing import CONFIGS, LIST_GROUPS, check_choices
 from regbench.config.identity import config_hash, run_name, setting_name
 from regbench.storage.identity import identity
 
@@ -152,3 +153,30 @@ def test_a_yaml_of_ones_own_under_a_name_that_regbench_has_is_refused(tmp_path: 
     own.write_text("dropconnect: {_target_: mine.DropConnect, p: 0.9}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=rf"^{own}: expected a name .*regularizer=dropconnect, .*; rename the file$"):
         compose(["dataset=digits"], tmp_path)
+
+
+def test_a_name_that_two_options_of_a_list_define_is_refused_with_both_files(tmp_path: Path) -> None:
+    names = {"regularizer": "dropout", "callbacks": "ema", "metrics": "f1", "logger": "csv"}
+    for group, name in names.items():
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "mine.yaml").write_text(f"mine: {{_target_: a.B}}\n{name}: {{_target_: a.C}}\n")
+    (tmp_path / "regularizer/both.yaml").write_text("defaults: [dropout, _self_]\ndropout: {p: 0.1}\n")
+    lists = [f"{group}=[{name},mine]" for group, name in names.items()]
+    for override in (*lists, "regularizer=[mine,dropout]", "regularizer=[both,mine]"):
+        group = override.partition("=")[0]
+        expected = rf"^{group}\.{names[group]}: expected one option .*{group}/mine\.yaml.* name in one of them$"
+        with pytest.raises(ValueError, match=expected):
+            compose([override], tmp_path)
+    assert compose(["regularizer=[both]"], tmp_path)["regularizer"]["dropout"]["p"] == 0.1
+    (tmp_path / "experiment").mkdir()
+    choice = "# @package _global_\ndefaults:\n  - override /metrics: [f1, mine]\n"
+    (tmp_path / "experiment/chosen.yaml").write_text(choice)
+    with pytest.raises(ValueError, match=r"^metrics\.f1: .* received metrics/f1\.yaml and metrics/mine\.yaml, "):
+        compose(["experiment=chosen"], tmp_path)
+
+
+def test_no_two_options_of_ours_define_one_name() -> None:
+    for group in LIST_GROUPS:
+        paths = sorted((CONFIGS / group).glob("*.yaml"))
+        names = [str(name) for path in paths for name in OmegaConf.load(path) if name != "defaults"]
+        assert len(set(names)) == len(names) > 2

@@ -5,11 +5,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.faults.processes import finish, start
+from tests.engines.sweeps import SEARCH, STUDY
+from tests.faults.processes import finish, start, start_tune
 
 CLUSTER = Path(__file__).with_name("slurm-two-nodes.sh")
 
@@ -40,13 +40,23 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             subprocess.run([CLUSTER, "stop", folder], check=True)
 
 
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of a search by one worker of this machine."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    status, out, told = finish(start_tune(folder, *SEARCH[1:], "hydra/launcher=basic"))
+    assert status == 0, out + told
+    return folder / STUDY
+
+
 @pytest.fixture
 def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `train.py`; what a failed test leaves of it is ended."""
+    """Start `train.py`, or `regbench tune` for arguments that begin so; what a failed test leaves of it is ended."""
     begun: list[subprocess.Popen[str]] = []
 
-    def call(*arguments: Any) -> subprocess.Popen[str]:
-        begun.append(start(*arguments))
+    def call(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+        tunes = arguments[0] == "tune"
+        begun.append(start_tune(folder, *arguments[1:]) if tunes else start(folder, *arguments))
         return begun[-1]
 
     yield call

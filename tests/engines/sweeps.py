@@ -5,15 +5,28 @@ import re
 from pathlib import Path
 from typing import Any
 
+from regbench.storage.tuning import read_tuning
 from tests.bits import final_bits
 
 PACED = "+regularizer.paced._target_=tests.engines.paced.Paced"
 STUDY = "outputs/sweeps/s"
+# Quasi-random trials do not depend on who was quicker.
+SEARCH = [
+    *("tune", "study=s", "regularizer=none,dropout", "trials=3", "finalists=2", "finalist_seeds=1", "seeds=1"),
+    *("sampler=quasi_random", "defaults_too=false", "dataset=digits", "model=mlp_small", "trainer.max_epochs=12"),
+]
 
 
 def grid(settings: str, seeds: int, epochs: int = 20) -> list[str]:
     """Return the arguments of a sweep whose pace a test sets."""
     return ["-m", "study=s", f"regularizer={settings}", f"seed=range({seeds})", f"trainer.max_epochs={epochs}", PACED]
+
+
+def tuned(study: Path) -> dict[str, Any]:
+    """Return all that a tuned comparison says of its trials, finalists and choices."""
+    found = read_tuning(study)
+    assert found is not None
+    return found.model_dump()
 
 
 def held(study: Path) -> list[int]:

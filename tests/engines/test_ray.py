@@ -17,7 +17,7 @@ import pytest
 
 from tests.engines.conftest import free_ports
 from tests.engines.paced import set_pace
-from tests.engines.sweeps import STUDY, epochs_ended, grid, held, outcomes, statuses
+from tests.engines.sweeps import SEARCH, STUDY, epochs_ended, grid, held, outcomes, statuses, tuned
 from tests.faults.counts import count
 from tests.faults.processes import finish, train, wait
 
@@ -147,6 +147,21 @@ def test_on_this_machine_a_killed_worker_costs_no_run_and_a_diverged_run_is_not_
     assert status == 1, out + told
     assert "2 done, 2 failed, 0 left" in out
     assert (out + told).count(" failed: ") == 2
+
+
+def test_a_search_by_rays_workers_ends_as_one_without_ray(
+    unbroken: Path, tmp_path: Path, begin: Begin, record_property: Any
+) -> None:
+    study = tmp_path / STUDY
+    process = begin(tmp_path, *SEARCH, "hydra/launcher=ray")
+    wait(lambda: epochs_ended(study) >= 1 and held(study), process, seconds=90)
+    os.kill(held(study)[0], signal.SIGKILL)
+    status, out, told = finish(process)
+    assert status == 0, out + told
+    assert "12 done, 0 failed, 0 left" in out
+    assert tuned(study) == tuned(unbroken)
+    assert outcomes(study) == outcomes(unbroken)
+    count(record_property, "workers of Ray killed")
 
 
 def test_ctrl_c_records_the_runs_that_are_under_way(tmp_path: Path, begin: Begin) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.engines.paced import set_pace
-from tests.engines.sweeps import STUDY, epochs_ended, grid, held, outcomes, statuses
+from tests.engines.sweeps import SEARCH, STUDY, epochs_ended, grid, held, outcomes, statuses, tuned
 from tests.faults.counts import count
 from tests.faults.processes import finish, train, wait
 
@@ -153,6 +153,39 @@ def test_a_run_that_was_planned_with_a_compiler_fails_with_a_reason_where_there_
     assert json.loads(results.read_text())["error"] == (
         "compile: expected false, since no C++ compiler (g++ or clang++) is found; received true"
     )
+
+
+def test_a_search_by_two_nodes_one_of_whose_workers_is_killed_ends_as_one_on_this_machine(
+    unbroken: Path, tmp_path: Path, begin: Begin, record_property: Any
+) -> None:
+    study = tmp_path / STUDY
+    process = begin(tmp_path, *SEARCH, *SLURM, "hydra.launcher.workers=2")
+    wait(lambda: epochs_ended(study) >= 2 and held(study), process)
+    os.kill(held(study)[0], signal.SIGKILL)
+    status, out, told = finish(process)
+    assert status == 0, out + told
+    (job,) = jobs(study)
+    assert f"{STUDY}: job {job}, 2 workers for the search; watch: squeue -j {job}" in out
+    assert f"12 done, 0 failed, 0 left | job {job}: " in out
+    assert "its worker was killed (exit status 137)" in logs(study)
+    assert "Report: " in out
+    assert tuned(study) == tuned(unbroken)
+    assert outcomes(study) == outcomes(unbroken)
+    count(record_property, "workers killed")
+
+
+def test_a_search_goes_on_without_its_command_and_the_same_one_reports_it(tmp_path: Path, begin: Begin) -> None:
+    study, arguments = tmp_path / STUDY, [*SEARCH, *SLURM, "regularizer=none", "trials=1", "hydra.launcher.wait=false"]
+    arguments = [each for each in arguments if each not in {"regularizer=none,dropout", "trials=3"}]
+    status, out, told = finish(begin(tmp_path, *arguments))
+    assert status == 1, out + told
+    assert "the runs go on without this command (hydra.launcher.wait=false)" in out
+    assert f"{STUDY}: runs are left; the same command goes on, and reports" in out
+    wait(lambda: not call("squeue", "--noheader"), seconds=90)
+    status, out, told = finish(begin(tmp_path, *arguments))
+    assert status == 0, out + told
+    assert "Report: " in out
+    assert len(jobs(study)) == 1
 
 
 def test_what_slurm_refuses_is_told_in_one_line_that_names_the_key(tmp_path: Path) -> None:

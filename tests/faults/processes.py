@@ -37,6 +37,20 @@ def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
+def start_tune(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `regbench tune` in a process group of its own."""
+    cwd.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "regbench", "tune", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def start_run(cwd: Path, *arguments: str) -> WarmProcess:
     """Start `train.py` alike for a run alone, without the seconds that its imports take."""
     cwd.mkdir(exist_ok=True)

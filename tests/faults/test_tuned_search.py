@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from typing import Any
 import pytest
 
 from regbench.storage.tuning import Tuning, read_tuning
-from tests.conftest import ROOT
 from tests.faults.counts import count
-from tests.faults.processes import finish, wait
+from tests.faults.processes import finish, start_tune, wait
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -28,18 +26,7 @@ KILLS = 10
 
 
 def start(cwd: Path, jobs: int, *more: str) -> subprocess.Popen[str]:
-    """Start `regbench tune` in a process group of its own."""
-    cwd.mkdir(exist_ok=True)
-    code = "import sys; sys.argv[0] = 'regbench'; from regbench.cli import app; app()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "tune", *ASKED, f"hydra.launcher.n_jobs={jobs}", *more],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start_tune(cwd, *ASKED, f"hydra.launcher.n_jobs={jobs}", *more)
 
 
 def whole(cwd: Path) -> Tuning:

@@ -257,5 +257,5 @@ def test_an_unknown_metric_and_two_of_one_name_are_refused(tmp_path: Path) -> No
         train(*SMALL, "metrics=f2", folder=tmp_path / "run")
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/micro.yaml").write_text("f1:\n  average: micro\n")
-    with pytest.raises(ValueError, match=r"^metrics=\[f1,micro\]: expected a name of its own for each"):
+    with pytest.raises(ValueError, match=r"^metrics\.f1: expected one option that defines it, received"):
         train(*SMALL, "metrics=[f1,micro]", folder=tmp_path / "run", config_dir=tmp_path)

@@ -105,7 +105,7 @@ def search(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, *arguments: str) -
     schedule = Schedule(plan)
     schedule.forget_left()
     try:
-        assert worker.train_jobs(schedule, plan.folder / "search/name", 10_000)
+        assert worker.SearchWorker(plan).work()
     finally:
         tuning = save(plan, schedule, "regbench tune")
     return plan, tuning

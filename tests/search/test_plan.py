@@ -120,6 +120,10 @@ BAD = [
     (["+space.optimizer.eps=3"], r"space\.optimizer\.eps: expected \{low: …, high: …\} or \{choices: \[…\]\}.*"),
     (["+space.optimizer.eps={low: a, high: 1}"], r"space\.optimizer\.eps\.low: expected .*; received 'a'"),
     (["+space.trainer.max_epochs={low: 1, high: 3}"], r"space\.trainer\.max_epochs: .*the same for all settings"),
+    (
+        ["regularizer=dropout", "space.regularizer.dropout.p.high=1.5"],
+        r"space\.regularizer\.dropout\.p\.high: expected a number in \[0, 1\); received 1\.5",
+    ),
     (["optimizer.lr=0.1"], r"space: nothing is left to search; .*"),
     (["trails=3"], r"trails: no such key \(did you mean trials\?\); expected one of .*"),
     (["seed=3"], r"seed=3: the confirming seeds are 0, 1, …: say how many by seeds=10"),

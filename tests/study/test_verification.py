@@ -364,3 +364,17 @@ def test_a_configuration_that_was_edited_is_left_out(key: str, tmp_path: Path) -
 
 def test_the_probes_size_is_that_of_the_training() -> None:
     assert contradictions.PROBE_SIZE == PROBE_SIZE
+
+
+def test_a_technique_called_none_is_left_out_and_never_averaged_into_the_baseline(study: Path) -> None:
+    named = {"regularizer.none._target_": "regbench.regularizers.dropout.Dropout", "regularizer.none.p": 0.5}
+    write_study(study, {"none": 0.95}, seeds=range(3), overrides=named)
+    loaded = load(study)
+    baseline = loaded.runs[loaded.runs["label"] == "none"]
+    assert len(baseline) == 3
+    assert baseline["test/acc"].max() < 0.92
+    assert len(loaded.unfinished) == 3
+    assert set(loaded.unfinished["reason"]) == {
+        "config.yaml: regularizer: expected names that are not read as others, received 'none', which reads as no "
+        "technique; train it again under another name to compare it"
+    }

@@ -84,7 +84,7 @@ BAD = [
     (["trainer.accelerator=abacus"], r"trainer: .*abacus"),
     (["optimizer.weight_decay=0.1"], r"optimizer\.weight_decay: weight decay is a regularizer.*=weight_decay"),
     (["+optimizer.weight_decay=0.1"], r"optimizer\.weight_decay: weight decay is a regularizer.*=weight_decay"),
-    (["optimizer.lr=-1"], r"optimizer: Invalid learning rate"),
+    (["optimizer.lr=-1"], r"optimizer\.lr: expected a finite number of at least 0; received -1"),
     (["seed=-1"], r"seed: expected an integer of at least 0"),
     (["threads=0"], r"threads: expected an integer above 0"),
     (["monitor=test/acc"], r"monitor: expected 'val/acc' or 'val/loss'"),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from regbench.config.foreign_ranges import check_foreign_ranges
 from regbench.config.metrics import check_metrics, check_monitor
 from regbench.config.trainer_options import check_trainer
 
@@ -16,6 +17,8 @@ _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _NO_TECHNIQUE = re.compile(r"[/\\+\x00-\x1f\x7f]")  # + joins the names of several
 # Packages that Lightning's loggers need, by the extra of RegBench's that installs them.
 _LOGGERS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+# Lightning's callbacks that write to loggers alone, and refuse to start without one.
+_NEED_A_LOGGER = ("DeviceStatsMonitor", "LearningRateMonitor")
 _LONGEST_NAME = 255  # bytes, of a folder's name on the usual file systems
 
 
@@ -40,12 +43,15 @@ def check_values(config: Mapping[str, Any]) -> None:
         _check_split_seed(dataset["split_seed"])
     if isinstance(scheduler := config.get("scheduler"), Mapping):
         _check_periods(scheduler)
+    check_foreign_ranges(config)
     if isinstance(regularizer := config.get("regularizer"), Mapping):
         _check_techniques(regularizer)
     if isinstance(callbacks := config.get("callbacks"), Mapping):
         for name, node in callbacks.items():
             if isinstance(node, Mapping) and "patience" in node:
                 _check_patience(node["patience"], f"callbacks.{name}.patience")
+            if config.get("logger") == {}:
+                _check_needs_no_logger(node, f"callbacks.{name}")
     check_metrics(metrics := config.get("metrics") or {})
     if "monitor" in config:
         check_monitor(config["monitor"], metrics)
@@ -107,6 +113,12 @@ def _check_logger(node: Any, key: str) -> None:
     package = _LOGGERS.get(target)
     if package is not None and importlib.util.find_spec(package) is None:
         raise ValueError(f"{key}: {target} needs {package}, which is not installed: pip install 'regbench[{package}]'")
+
+
+def _check_needs_no_logger(callback: Any, key: str) -> None:
+    target = str(callback.get("_target_")).rpartition(".")[2] if isinstance(callback, Mapping) else ""
+    if target in _NEED_A_LOGGER:
+        raise ValueError(f"{key}: expected a logger for {target} to write to, as logger=csv; received logger=none")
 
 
 def _check_study(study: Any) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regbench.config import resolvers  # noqa: F401 (registers what the YAMLs use)
@@ -22,7 +25,8 @@ def compose_raw(overrides: Iterable[str] = (), name: str = "train") -> DictConfi
     """Return the composed configuration with its interpolations, Hydra's part included; its errors are left as are."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = hydra.compose(name, list(overrides), return_hydra_config=True)
-    check_sources(config)
+        check_sources(config)
+        check_defined_once(config, GlobalHydra.instance().config_loader())
     return config
 
 
@@ -58,10 +62,7 @@ def check_sources(config: DictConfig) -> None:
     Raises:
         ValueError: In one line that names the file.
     """
-    for source in config.hydra.runtime.config_sources:
-        folder = Path(source.path)
-        if source.schema != "file" or folder == CONFIGS:
-            continue
+    for folder in _own_folders(config):
         for own in sorted([*folder.glob("*/*.yaml"), *folder.glob("*/*/*.yaml")]):
             shipped = CONFIGS / own.relative_to(folder)
             if shipped.is_file() and shipped.read_bytes() != own.read_bytes():
@@ -69,6 +70,53 @@ def check_sources(config: DictConfig) -> None:
                     f"{own}: expected a name that RegBench does not have, received its own "
                     f"{own.relative_to(folder).parent}={own.stem}, which would be used instead; rename the file"
                 )
+
+
+def check_defined_once(config: DictConfig, loader: ConfigLoader) -> None:
+    """Refuse a list of options of which two define one name: Hydra makes a blend of both and says nothing.
+
+    Args:
+        config: The composed configuration of one run, with Hydra's part.
+        loader: Hydra's, by which it was composed.
+
+    Raises:
+        ValueError: In one line that names both files.
+    """
+    # RegBench's own options have names of their own, and Hydra tells the choice of a group unless it is a list.
+    lists = [group for group in LIST_GROUPS if group not in config.hydra.runtime.choices]
+    if not lists or not _own_folders(config):
+        return
+    overrides = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    composed = loader.compute_defaults_list(config.hydra.job.config_name, overrides, RunMode.RUN).defaults
+    parents = {each.config_path: each.parent for each in composed}
+    defined: dict[tuple[str, str], str] = {}
+    for option in (str(each.config_path) for each in composed):
+        group = option.partition("/")[0]
+        if group not in lists:
+            continue
+        chosen = option
+        while str(parents[chosen]).startswith(f"{group}/"):  # options within an option's defaults are its own affair
+            chosen = str(parents[chosen])
+        for name in _names_in(option, config):
+            if (other := defined.setdefault((group, name), chosen)) != chosen:
+                raise ValueError(
+                    f"{group}.{name}: expected one option that defines it, received {other}.yaml and {chosen}.yaml, of "
+                    "which Hydra would make a blend; give it another name in one of them"
+                )
+
+
+def _own_folders(config: DictConfig) -> list[Path]:
+    """Return the folders of YAMLs of one's own that a configuration was composed with."""
+    folders = [Path(each.path) for each in config.hydra.runtime.config_sources if each.schema == "file"]
+    return [each for each in folders if each != CONFIGS]
+
+
+def _names_in(option: str, config: DictConfig) -> list[str]:
+    """Return the names that an option's file defines."""
+    for folder in (CONFIGS, *_own_folders(config)):
+        if (path := folder / f"{option}.yaml").is_file():
+            return [str(name) for name in OmegaConf.load(path) if name != "defaults"]
+    return []
 
 
 def check_choices(overrides: Iterable[str]) -> None:

@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from regbench.config.fingerprint import recorded_code
 from regbench.storage.code import is_core
@@ -45,28 +43,6 @@ def check_metrics(metrics: Any) -> None:
         words = node.get(WORDS, name)
         if not isinstance(words, str) or not words.strip() or not words.isprintable():
             raise ValueError(f"{key}.{WORDS}: expected the metric's name for tables and figures; received {words!r}")
-
-
-def check_metric_names(metrics: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Refuse a list of metrics of which two have one name: Hydra makes a blend of both and says nothing.
-
-    Args:
-        metrics: What was composed.
-        overrides: What was asked for.
-
-    Raises:
-        ValueError: In one line that names the override.
-    """
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        value = override.value()
-        if override.key_or_group != _GROUP or not isinstance(value, list):
-            continue
-        chosen = [each for each in value if each != "none"]
-        if len(metrics) < len(chosen):
-            raise ValueError(
-                f"{override.input_line}: expected a name of its own for each, the key in its YAML; received "
-                f"{len(chosen)} metrics with {len(metrics)} names, {', '.join(metrics)}"
-            )
 
 
 def check_monitor(monitor: Any, metrics: Mapping[str, Any]) -> None:

@@ -47,8 +47,9 @@ def name_entries(legend: Legend, handles: Iterable[Artist | Container]) -> None:
 
 def named_series(svg: str) -> str:
     """Return an SVG whose parts say in `data-series`, and a legend's in `data-entry`, what they belong to."""
-    pattern = rf' id="({_SERIES}|{_ENTRY})([^"]*)"'
-    return re.sub(pattern, lambda found: f' data-{found[1][:-1]}="{escape(unquote(found[2]))}"', svg)
+    # Inside of a tag, since a name in the text may look like an attribute.
+    pattern = rf'(<[^<>]*) id="({_SERIES}|{_ENTRY})([^"]*)"'
+    return re.sub(pattern, lambda found: f'{found[1]} data-{found[2][:-1]}="{escape(unquote(found[3]))}"', svg)
 
 
 def series_name(text: object) -> str:

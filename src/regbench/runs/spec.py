@@ -10,7 +10,6 @@ from regbench.config.composing import check_choices, check_given_once
 from regbench.config.fingerprint import counted_code
 from regbench.config.identity import config_digest, config_hash, setting_name
 from regbench.config.loaded_code import check_files
-from regbench.config.metrics import check_metric_names
 from regbench.storage.schema import label_of
 
 
@@ -82,7 +81,6 @@ class RunSpec:
         check_given_once(self.overrides)
         check_choices(self.overrides)
         check_values(self.config)
-        check_metric_names(_node(self.config, "metrics"), self.overrides)
         check_files(self.config)
 
     def described(self) -> dict[str, Any]:

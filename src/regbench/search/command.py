@@ -17,7 +17,7 @@ from regbench.search.confirming import set_aside
 from regbench.search.plan import Plan, make_plan
 from regbench.search.records import whole_record
 from regbench.search.schedule import Schedule
-from regbench.search.workers import run_workers
+from regbench.search.workers import WORKER, make_launcher, run_workers
 from regbench.storage.results import read_status
 from regbench.storage.schema import FINISHED
 from regbench.storage.study_folder import Plan as RunPlan
@@ -30,29 +30,35 @@ def tune(arguments: Sequence[str]) -> int:
     """Search every setting, confirm what was chosen, write the report; return the exit status.
 
     Args:
-        arguments: Overrides, KEY=VALUE.
+        arguments: Overrides, KEY=VALUE; after `--worker`, the process is a worker of the search and nothing more.
 
     Raises:
         ValueError: The overrides are wrong, or the study's folder holds another search; in one line.
     """
+    if arguments and arguments[0] == WORKER:
+        return _work(arguments[1:])
     try:
         plan = make_plan(arguments)
+        launcher = make_launcher(plan.base)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(describe_error(error, arguments, "tune")) from error
     schedule = Schedule(plan)
     schedule.forget_left()
     command = f"regbench tune {shlex.join(arguments)}"
-    save(plan, schedule, command)
+    tuning = save(plan, schedule, command)
     print(f"{plan.folder}: {_described(plan)}", flush=True)
     stopped: BaseException | None = None
     try:
-        run_workers(plan, schedule)
+        run_workers(plan, schedule, launcher, tuning, arguments)
     except (KeyboardInterrupt, Terminated) as stop:
         stopped = stop
     tuning = save(plan, schedule, command)
     if stopped is not None:
         print(f"{plan.folder}: stopped; the same command runs what is left", flush=True)
         return exit_status(stopped)
+    if not schedule.is_done():
+        print(f"{plan.folder}: runs are left; the same command goes on, and reports", flush=True)
+        return 1
     _print_choices(tuning)
     if left := schedule.left():
         print(f"left: {', '.join(left)}; the same command tries again", file=sys.stderr)
@@ -81,6 +87,14 @@ def save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
     write_plan(plan.folder, RunPlan(list(dict.fromkeys(commands)), runs))
     set_aside(plan, tuning)
     return tuning
+
+
+def _work(arguments: Sequence[str]) -> int:
+    """Be a worker of a search on this machine, in this process; return the exit status."""
+    from regbench.search.worker import SearchWorker  # torch, in workers alone
+    from regbench.sweeps.work import see_through
+
+    return see_through(SearchWorker(make_plan(arguments)), wait=True)
 
 
 def _report(folder: Path) -> None:

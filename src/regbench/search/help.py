@@ -6,12 +6,13 @@ from regbench.config.composing import CONFIGS
 from regbench.search.space import read_ranges
 
 _TEXT = """\
-Usage: regbench tune study=NAME [KEY=VALUE ...] [--config-dir FOLDER]
+Usage: regbench tune [--worker] study=NAME [KEY=VALUE ...] [--config-dir FOLDER]
 
 Compare techniques at their best. Each setting, the baseline included, gets the same number of trials on validation
 images; its best are trained again on further seeds, and one is chosen by its mean there. The choice is trained on fresh
 seeds and splits, and these runs alone are compared on the test set. The report ends it. Called again, the same command
-resumes; more trials or seeds add to what is there. Several machines that share the folder may call it at once.
+resumes; more trials or seeds add to what is there. Several machines that share the folder may call it at once; with
+--worker first, it is a worker of that search and nothing more. hydra/launcher=slurm or ray starts workers on a cluster.
 
   regbench tune study=tuned regularizer=none,dropout,[batchnorm,dropout] trials=30 seeds=10
   regbench tune experiment=tuned_demo

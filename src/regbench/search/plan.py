@@ -17,6 +17,7 @@ from regbench.config.identity import run_name, setting_name
 from regbench.config.objects import check_call
 from regbench.search.choosing import chance
 from regbench.search.space import Space, read_space
+from regbench.search.space_checks import check_spaces
 from regbench.storage.tuning import TRIALS, Value
 from regbench.sweeps.plan import grid
 
@@ -95,7 +96,7 @@ class Plan:
         settings: The baseline first.
         monitor: The validation metric that is searched for.
         max_epochs: Of each run, at most.
-        jobs: Workers, -1 for one a core.
+        base: All that was composed, Hydra's own part included: it says how workers are launched.
     """
 
     study: str
@@ -104,7 +105,7 @@ class Plan:
     settings: tuple[Setting, ...]
     monitor: str
     max_epochs: int
-    jobs: int
+    base: DictConfig
     _folders: dict[Any, Path] = field(default_factory=dict, compare=False)
 
     def trial_folder(self, setting: Setting, values: Mapping[str, Value], seed: int) -> Path:
@@ -134,7 +135,7 @@ def make_plan(arguments: Sequence[str]) -> Plan:
     late = [each for each in given if _is_of_a_technique(each) or each.key_or_group.startswith("space.")]
     # Elsewhere `seeds` is a group, of which Hydra would look for the option.
     lines = [_line(each) for each in given if each.key_or_group not in {"regularizer", "seeds"} and each not in late]
-    base = compose_raw(lines, "tune")
+    base = compose_raw([*lines, *_threads(lines)], "tune")
     settings: dict[str, Setting] = {}
     used: set[str] = set()
     for chosen in _chosen_regularizers(given, base):
@@ -155,9 +156,10 @@ def make_plan(arguments: Sequence[str]) -> Plan:
         settings=tuple(ordered),
         monitor=config["monitor"],
         max_epochs=config["trainer"]["max_epochs"],
-        jobs=int(OmegaConf.select(base, "hydra.launcher.n_jobs", default=-1)),
+        base=base,
     )
     _check(plan, config)
+    check_spaces(plan.settings)
     return plan
 
 
@@ -215,7 +217,7 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str], pl
     used.update(own)
     changed = [each for each in (*lines, *own) if not _is_of_the_search(each)]
     check_choices(changed)
-    threads = [] if any(each.startswith("threads=") for each in lines) else ["threads=1"]
+    threads = _threads(lines)
     optimizer = OmegaConf.select(first, "hydra.runtime.choices.optimizer")
     composed = compose_raw([*_spaces(optimizer, techniques, places), *lines, *own, *threads], "tune")
     options = dict(OmegaConf.select(composed, "hydra.runtime.choices"))
@@ -223,11 +225,17 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str], pl
         raise ValueError("study: expected study=NAME, by which a search that was stopped is found again")
     bare = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in (*_OWN, "hydra")])
     config = to_plain(bare, options)
+    OmegaConf.update(bare, "compile", config["compile"])  # as found here, wherever a worker has no compiler
     space = read_space(OmegaConf.to_container(composed.space, resolve=True), config)
     fixed = {each.partition("=")[0] for each in (*lines, *own)}
     space = {key: each for key, each in space.items() if key not in fixed}
     default = {key: _value_at(config, key) for key in space}
     return Setting(setting_name(config), space, (*changed, *threads), default, bare, options)
+
+
+def _threads(lines: Sequence[str]) -> list[str]:
+    """Return the override that gives a run one thread, as in a sweep, unless the user says how many."""
+    return [] if any(each.startswith("threads=") for each in lines) else ["threads=1"]
 
 
 def _spaces(optimizer: str, techniques: Sequence[str], places: Sequence[Path]) -> list[str]:

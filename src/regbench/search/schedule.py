@@ -22,6 +22,7 @@ from regbench.search.plan import Plan, Setting
 from regbench.search.records import setting_record
 from regbench.search.scores import read_outcome
 from regbench.search.space import suggest
+from regbench.storage.lock import HOLDER, forget_deaths
 from regbench.storage.schema import SEARCH
 from regbench.storage.tuning import DEFAULTS, TRIALS, SettingRecord, Value
 
@@ -100,6 +101,8 @@ class Schedule:
         """Try again, from now on, what an earlier call has given up."""
         for each in (self.plan.folder / _CLAIMS).glob(f"*{_LEFT}"):
             each.unlink(missing_ok=True)
+        for each in self.plan.folder.rglob(HOLDER):
+            forget_deaths(each.parent)
 
     def record(self, setting: Setting) -> SettingRecord:
         """Return what is known of a setting's search."""

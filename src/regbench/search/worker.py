@@ -1,9 +1,7 @@
 """A worker process of a search: it trains one job after another until none is left."""
 
-import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,12 +13,11 @@ from regbench.runs.run import run
 from regbench.search.plan import Plan
 from regbench.search.schedule import Job, Schedule
 from regbench.search.scores import best_so_far, count_epochs, read_outcome
+from regbench.storage.lock import HEARTBEAT, LockError, count_deaths, is_locked
 from regbench.storage.schema import DIVERGED
 from regbench.storage.tuning import PRUNED
-from regbench.sweeps.pool import MORE, MOST_RUNS
-from regbench.sweeps.signals import watch_parent
+from regbench.sweeps.work import MOST_DEATHS
 from regbench.training.history import DivergedError
-from regbench.training.interruption import Terminated, exit_status
 
 _WAIT = 0.5
 
@@ -59,39 +56,61 @@ class Pruning(pl.Callback):
             raise Pruned(f"{PRUNED} {epoch + 1}: it falls behind other trials")
 
 
-def work(plan: Plan, name_file: Path) -> None:
-    """Train until nothing is left; ends the process.
+class SearchWorker:
+    """Trains one job after another.
 
     Args:
         plan: What was asked for.
-        name_file: Where the worker writes down what it works on, for its parent.
+
+    Attributes:
+        study: The study's folder.
     """
-    watch_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
-    schedule = Schedule(plan)
-    try:
-        sys.exit(0 if train_jobs(schedule, name_file, MOST_RUNS) else MORE)
-    except (KeyboardInterrupt, Terminated) as stop:
-        sys.exit(exit_status(stop))
 
+    def __init__(self, plan: Plan) -> None:
+        self.study = plan.folder
+        self._schedule = Schedule(plan)
 
-def train_jobs(schedule: Schedule, name_file: Path, most: int) -> bool:
-    """Train one job after another, at most so many; return whether nothing is left.
+    def work(self, most: int | None = None, *, wait: bool = True) -> bool:
+        """Train what nobody else works on; return whether nothing was left to take.
 
-    Where others work on all that can be done now, wait for what follows from it.
-    """
-    for _ in range(most):
-        while (job := schedule.next_job()) is None:
-            if schedule.is_done():
+        Args:
+            most: How many jobs at most; any number unless given.
+            wait: Whether to wait for what follows from that at which others work.
+
+        Raises:
+            KeyboardInterrupt: The run under way is recorded as interrupted.
+            regbench.training.interruption.Terminated: Likewise by SIGTERM.
+        """
+        trained = 0
+        while trained != most:
+            job = self._schedule.next_job()
+            if job is not None:
+                trained += self._take(job)
+            elif not wait or self._schedule.is_done():
                 return True
-            time.sleep(_WAIT)
-        name_file.write_text(job.name, encoding="utf-8")
+            else:
+                time.sleep(_WAIT)
+        return self._schedule.is_done()
+
+    def leaves_runs(self) -> bool:
+        """Tell whether a job was given up."""
+        return bool(self._schedule.left())
+
+    def _take(self, job: Job) -> bool:
+        """Train a job; return whether it was trained, however it ended, or given up."""
         try:
-            _train(schedule, job)
+            if count_deaths(job.folder) >= MOST_DEATHS and not is_locked(job.folder):
+                self._schedule.leave(job.name)
+                print(f"{job.title}: its worker was killed twice; left for the next call", file=sys.stderr, flush=True)
+            else:
+                _train(self._schedule, job)
+        except LockError as error:
+            print(error, file=sys.stderr, flush=True)
+            time.sleep(HEARTBEAT)  # after some beats a holder on another machine is known to be dead
+            return False
         finally:
             job.claim.release()
-        name_file.unlink()
-    return schedule.is_done()
+        return True
 
 
 def _train(schedule: Schedule, job: Job) -> None:
@@ -106,6 +125,8 @@ def _train(schedule: Schedule, job: Job) -> None:
         state = "pruned"
     except DivergedError:
         state = "diverged"
+    except LockError:
+        raise
     except Exception as error:
         schedule.leave(job.name)
         print(f"{job.title} failed: {describe_error(error)} (see {job.folder})", file=sys.stderr, flush=True)

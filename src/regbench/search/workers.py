@@ -1,88 +1,129 @@
-"""The workers of a search: started, started again where one dies, stopped with their parent. Imports no torch."""
+"""The workers of a search, started by a sweep's launcher: on this machine or a cluster. Imports no torch."""
 
 import contextlib
-import os
 import re
-import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import joblib
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
+from regbench.config.errors import describe_error
 from regbench.search.plan import Plan
 from regbench.search.schedule import Schedule
 from regbench.search.states import TunedReader
 from regbench.storage.lock import HOLDER
-from regbench.storage.schema import FAILED, SEARCH, SWEEP
-from regbench.storage.tuning import read_tuning
+from regbench.storage.schema import FAILED, SWEEP
+from regbench.storage.tuning import Tuning
 from regbench.sweeps.foot import can_draw, foot
-from regbench.sweeps.pool import run_pool, tell_of_death
+from regbench.sweeps.launcher import PlannedLauncher, ResilientLauncher, Search, TogetherLauncher, Works
 from regbench.sweeps.signals import stopping_workers
 from regbench.sweeps.watching import draw_states
 
-# A job that has killed so many workers of one call is left to the next.
-_MOST_DEATHS = 2
+# By which a worker begins on another machine.
+WORKER = "--worker"
+
+_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 # What workers print of each score; the table counts them.
 _SCORE = re.compile(r".+: val (loss )?[\d.]+%?(, pruned|, diverged)?")
 
 
-def run_workers(plan: Plan, schedule: Schedule) -> None:
+def make_launcher(config: DictConfig) -> PlannedLauncher:
+    """Return what launches workers, as `hydra/launcher` says.
+
+    Args:
+        config: All that was composed, Hydra's own part included.
+
+    Raises:
+        ValueError: It launches no search, or has a wrong option; in one line that names the key.
+    """
+    target = str(OmegaConf.select(config, "hydra.launcher._target_"))
+    if target == _BASIC:
+        return ResilientLauncher(n_jobs=1)
+    try:
+        made: Any = instantiate(config.hydra.launcher)
+    except InstantiationException as error:
+        raise ValueError(describe_error(error)) from error
+    if isinstance(made, TogetherLauncher) or not isinstance(made, PlannedLauncher):
+        name = "together" if isinstance(made, TogetherLauncher) else target
+        raise ValueError(
+            f"hydra/launcher: expected resilient, slurm, ray or basic for regbench tune, whose runs follow from one "
+            f"another; received {name}"
+        )
+    made.setup(hydra_context=None, task_function=None, config=config)  # type: ignore[arg-type]  # no job composes here
+    return made
+
+
+def run_workers(
+    plan: Plan, schedule: Schedule, launcher: PlannedLauncher, tuning: Tuning, command: Sequence[str]
+) -> None:
     """Let workers train until nothing is left that this call can do.
 
     Args:
         plan: What was asked for.
-        schedule: The parent's own view of it.
+        schedule: The caller's own view of it.
+        launcher: Starts the workers.
+        tuning: How the settings are searched.
+        command: The arguments of `regbench tune`.
 
     Raises:
         KeyboardInterrupt: The user pressed Ctrl-C; the workers have recorded their runs.
         regbench.training.interruption.Terminated: Likewise by SIGTERM.
     """
-    names = plan.folder / SEARCH / ".claims"
-    deaths: Counter[str] = Counter()
-    files = [names / f"worker{number}-{os.getpid()}" for number in range(joblib.effective_n_jobs(plan.jobs))]
+    called, protocol = (plan.folder / SWEEP).stat().st_mtime, plan.protocol
+    shown, counted = (TunedReader(plan.folder, tuning, called, retried={FAILED}) for _ in range(2))  # by two threads
+    search = Search(
+        folder=plan.folder,
+        make=partial(_worker, plan),
+        arguments=worker_arguments(plan, command),
+        most=len(plan.settings) * max(protocol.trials, protocol.seeds),
+        counts=partial(_counts, counted, schedule),
+        is_done=schedule.is_done,
+    )
+    with stopping_workers(lambda: _held(plan.folder)), _watched(shown):
+        launcher.search(search)
 
-    def on_death(number: int) -> bool:
-        _note_death(files[number], deaths, schedule)
-        return not schedule.is_done()
 
-    for each in files:
-        each.unlink(missing_ok=True)
-    with stopping_workers(lambda: _held(plan.folder)), _watched(plan.folder):
-        run_pool(_work, [(plan, each) for each in files], on_death)
+def worker_arguments(plan: Plan, command: Sequence[str]) -> list[str]:
+    """Return the arguments of `regbench` by which a worker begins on another machine.
+
+    Args:
+        plan: What was asked for.
+        command: The arguments of `regbench tune`.
+    """
+    compiled = plan.settings[0].confirming_config({}, 0)["compile"]
+    given = any(each.partition("=")[0] == "compile" for each in command)
+    return ["tune", WORKER, *command, *([] if given else [f"compile={str(compiled).lower()}"])]
+
+
+def _worker(plan: Plan) -> Works:
+    from regbench.search.worker import SearchWorker  # torch, in workers alone
+
+    return SearchWorker(plan)
+
+
+def _counts(reader: TunedReader, schedule: Schedule) -> dict[str, int]:
+    settings, protocol = reader.read(), schedule.plan.protocol
+    done, failed = (sum(len(each.of(state)) for each in settings) for state in ("finished", "failed"))
+    confirming = protocol.seeds * (2 if protocol.defaults_too else 1)
+    planned = len(settings) * (protocol.trials + protocol.finalists * protocol.finalist_seeds + confirming)
+    # Where trials diverge there may be fewer finalists than planned.
+    return {"done": done, "failed": failed, "left": 0 if schedule.is_done() else max(1, planned - done - failed)}
 
 
 @contextlib.contextmanager
-def _watched(study: Path) -> Iterator[None]:
+def _watched(reader: TunedReader) -> Iterator[None]:
     """Show how far the search is, where somebody looks at a terminal."""
-    tuning = read_tuning(study) if can_draw() else None
-    if tuning is None:
+    if not can_draw():
         yield
         return
-    reader = TunedReader(study, tuning, (study / SWEEP).stat().st_mtime, retried={FAILED})
     draw = draw_states(reader.read, time.monotonic())
     with foot(draw, keep=lambda line: _SCORE.fullmatch(line) is None):
         yield
-
-
-def _work(plan: Plan, name_file: Path) -> None:
-    from regbench.search.worker import work  # torch, in workers alone
-
-    work(plan, name_file)
-
-
-def _note_death(name_file: Path, deaths: Counter[str], schedule: Schedule) -> None:
-    name = name_file.read_text(encoding="utf-8") if name_file.exists() else ""
-    name_file.unlink(missing_ok=True)
-    deaths[name] += 1
-    if deaths[name] < _MOST_DEATHS:
-        tell_of_death()
-        return
-    if not name:
-        raise RuntimeError("search: workers end before they have begun; see their messages above")
-    schedule.leave(name)
-    print(f"{name}: its worker was killed {deaths[name]} times; left for the next call", file=sys.stderr, flush=True)
 
 
 def _held(folder: Path) -> list[Path]:

@@ -24,6 +24,8 @@ HOLDER = ".holder"  # names the process that works on a run, or died at it
 _LOCK = ".lock"
 _PROCESS = re.compile(r"process (?P<number>\d+) on (?P<host>.+)")
 _DEATHS = "deaths "
+_STARTED = "started "  # as Linux counts, by which a process is told from a later one that was given its number
+_FIELDS_BEFORE_START = 19  # in /proc/N/stat, after the command's name
 
 
 class HeldError(Exception):
@@ -60,8 +62,11 @@ def hold(folder: Path, *, wait: bool = True) -> Iterator[None]:
         lock.acquire()
     try:
         _refuse_fresh_stranger(folder)
-        deaths = count_deaths(folder)
-        described = [f"process {os.getpid()} on {socket.gethostname()}", *([f"{_DEATHS}{deaths}"] if deaths else [])]
+        described = [f"process {os.getpid()} on {socket.gethostname()}"]
+        if deaths := count_deaths(folder):
+            described.append(f"{_DEATHS}{deaths}")
+        if (started := _start_of(os.getpid())) is not None:
+            described.append(f"{_STARTED}{started}")
         write_text(folder / HOLDER, "".join(f"{each}\n" for each in described))
         try:
             with _heartbeat(folder / HOLDER):
@@ -102,22 +107,22 @@ def shows_life(folder: Path) -> bool:
     found = _PROCESS.fullmatch(_holder(folder))
     if found is None or found["host"] != socket.gethostname():
         return silent < SILENCE
+    number = int(found["number"])
     try:
-        os.kill(int(found["number"]), 0)
+        os.kill(number, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # somebody else's
-        return True
-    return True
+        pass
+    noted, running = _noted(folder, _STARTED), _start_of(number)
+    return noted is None or running is None or noted == running
 
 
 def count_deaths(folder: Path) -> int:
     """Return how many processes in a row were killed while they held a folder, which nobody holds now."""
-    try:
-        lines = read_bytes(folder / HOLDER).decode(errors="replace").splitlines()
-    except OSError:
+    if not is_held(folder):
         return 0
-    before = next((each.removeprefix(_DEATHS) for each in lines if each.startswith(_DEATHS)), "0")
+    before = _noted(folder, _DEATHS) or "0"
     return 1 + (int(before) if before.isdigit() else 0)
 
 
@@ -166,8 +171,26 @@ def _heartbeat(holder: Path) -> Iterator[None]:
 
 
 def _holder(folder: Path) -> str:
+    return next(iter(_lines(folder)), "another process").strip()
+
+
+def _noted(folder: Path, word: str) -> str | None:
+    """Return what the holder's file has behind a word; those of older versions have less."""
+    return next((each.removeprefix(word) for each in _lines(folder) if each.startswith(word)), None)
+
+
+def _lines(folder: Path) -> list[str]:
     try:
-        text = read_bytes(folder / HOLDER).decode(errors="replace")
+        return read_bytes(folder / HOLDER).decode(errors="replace").splitlines()
     except OSError:
-        return "another process"
-    return (text.splitlines() or ["another process"])[0].strip()
+        return []
+
+
+def _start_of(process: int) -> str | None:
+    """Return when a process of this machine started, in clock ticks since the machine did; `None` off Linux."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name of the command may have blanks and brackets
+    return fields[_FIELDS_BEFORE_START] if len(fields) > _FIELDS_BEFORE_START else None

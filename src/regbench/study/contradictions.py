@@ -10,6 +10,7 @@ import numpy as np
 from regbench.storage.results import DamagedError
 from regbench.storage.schema import CONFIG, HISTORY, RESULTS, Kind, kind_of
 from regbench.study.run_folders import Run
+from regbench.study.settings import NONE
 
 # The history's probe is the training split itself where that holds no more images, and a part of it otherwise.
 PROBE_SIZE = 5_000
@@ -26,12 +27,13 @@ class MismatchError(DamagedError):
 
 
 def check_possible(run: Run) -> None:
-    """Refuse a finished run whose numbers cannot be true together.
+    """Refuse a finished run whose numbers cannot be true together, or whose techniques would be taken for others.
 
     Raises:
-        MismatchError: They cannot.
+        MismatchError: They cannot, or would.
     """
     _check_configuration(run)
+    _check_techniques(run)
     _check_hash(run)
     metrics, trained = run.results.metrics, run.results.epochs_trained
     rows = len(run.history["epoch"])
@@ -85,6 +87,19 @@ def _check_configuration(run: Run) -> None:
         recorded = getattr(results, name)
         if expected is not None and recorded is not None and str(recorded) != str(expected):
             raise MismatchError(f"{RESULTS}: {name} is {recorded}, but {CONFIG} says {expected}")
+
+
+def _check_techniques(run: Run) -> None:
+    """Refuse techniques whose names are read as others, as runs of early versions may have: `none`, `a+b`."""
+    techniques = sorted(map(str, run.stored.config.get("regularizer") or {}))
+    setting = "+".join(techniques) or NONE
+    read_as = [] if setting == NONE else setting.split("+")
+    if techniques != read_as:
+        raise MismatchError(
+            f"{CONFIG}: regularizer: expected names that are not read as others, received "
+            f"{', '.join(map(repr, techniques))}, which reads as {', '.join(read_as) or 'no technique'}; train it "
+            "again under another name to compare it"
+        )
 
 
 def _check_hash(run: Run) -> None:

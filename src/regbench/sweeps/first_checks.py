@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regbench.config.checks import check_values
-from regbench.config.composing import check_choices, check_given_once, check_sources, to_plain
+from regbench.config.composing import check_choices, check_defined_once, check_given_once, check_sources, to_plain
 from regbench.config.errors import describe_error
 from regbench.config.resolvers import program
 
@@ -50,6 +51,7 @@ class FirstChecks(Callback):
             HydraConfig.instance().set_config(config)
             with _refusing():
                 check_sources(config)
+                check_defined_once(config, GlobalHydra.instance().config_loader())
                 lines = given(config, of_hydra=True)
                 check_given_once(lines)
                 check_choices(lines)

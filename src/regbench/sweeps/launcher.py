@@ -11,10 +11,11 @@ import subprocess
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import joblib
 from hydra.core.utils import JobReturn
@@ -26,15 +27,40 @@ from regbench.sweeps.pool import MORE, MOST_RUNS, run_pool, tell_of_death
 from regbench.sweeps.signals import watch_parent
 from regbench.training.interruption import Terminated, exit_status
 
-if TYPE_CHECKING:
-    from regbench.sweeps.work import Worker
-
 # So many workers in a row may die before they have begun with a run: more are no accident.
 _MOST_EARLY_DEATHS = 3
 
 
+class Works(Protocol):
+    """A worker: it takes what is to be done and what nobody else works on."""
+
+    def work(self, most: int | None = None, *, wait: bool = False) -> bool:
+        """Train so many runs at most; return whether nothing was left to take."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Runs that follow from one another, so that workers find out by themselves what is next.
+
+    Attributes:
+        folder: The study's.
+        make: Makes a worker, in a process of its own on any machine.
+        arguments: Of `regbench`, by which a worker begins elsewhere.
+        most: How many workers can have something to do at once.
+        counts: Gives how many runs are done, failed and left.
+        is_done: Tells whether nothing is left to take.
+    """
+
+    folder: Path
+    make: Callable[[], Works]
+    arguments: Sequence[str]
+    most: int
+    counts: Callable[[], dict[str, int]]
+    is_done: Callable[[], bool]
+
+
 class PlannedLauncher(Launcher):
-    """Launches workers that take planned runs by their names, instead of jobs that compose for themselves."""
+    """Launches workers that take runs by themselves, instead of jobs that compose for themselves."""
 
     def __init__(self) -> None:
         self.config: DictConfig | None = None
@@ -56,6 +82,10 @@ class PlannedLauncher(Launcher):
             folder: The study's.
             names: The run folders below it.
         """
+
+    @abstractmethod
+    def search(self, search: Search) -> None:
+        """Let workers search; how each run ended is in its folder."""
 
 
 class ResilientLauncher(PlannedLauncher):
@@ -79,7 +109,15 @@ class ResilientLauncher(PlannedLauncher):
 
     def train_runs(self, folder: Path, names: Sequence[str]) -> None:
         """Share the runs among the workers, and wait for them."""
-        places = self._places(len(names))
+        self._share(partial(self.worker_maker(), folder, list(names)), len(names), lambda: True)
+
+    def search(self, search: Search) -> None:
+        """Share the search among the workers, and wait for them."""
+        self._share(search.make, search.most, lambda: not search.is_done())
+
+    def _share(self, make: Callable[[], Works], most: int, goes_on: Callable[[], bool]) -> None:
+        """Let workers work until they end; each that dies is followed by another one as long as it goes on."""
+        places = self._places(most)
         context = multiprocessing.get_context("spawn")
         begun = [context.Event() for _ in places]
         early = 0
@@ -90,13 +128,14 @@ class ResilientLauncher(PlannedLauncher):
             begun[number].clear()
             if early >= _MOST_EARLY_DEATHS:
                 raise RuntimeError("the sweep's workers end before they have begun; see their messages above")
-            tell_of_death()
-            return True
+            if goes_on():
+                tell_of_death()
+                return True
+            return False
 
-        make = self.worker_maker()
-        run_pool(work_in_pool, [(make, folder, list(names), each) for each in begun], on_death, places)
+        run_pool(work_in_pool, [(make, each) for each in begun], on_death, places)
 
-    def worker_maker(self) -> Callable[[Path, Sequence[str]], "Worker"]:
+    def worker_maker(self) -> Callable[[Path, Sequence[str]], Works]:
         """Return what makes a worker of a folder and runs, in a process of its own."""
         return _worker
 
@@ -129,7 +168,7 @@ class TogetherLauncher(ResilientLauncher):
             raise ValueError(f"hydra.launcher.members: expected an integer above 0; received {members!r}")
         self.members = members
 
-    def worker_maker(self) -> Callable[[Path, Sequence[str]], "Worker"]:
+    def worker_maker(self) -> Callable[[Path, Sequence[str]], Works]:
         """Return what makes a worker of a folder and runs, in a process of its own."""
         return partial(_together_worker, self.members)
 
@@ -148,20 +187,16 @@ def visible_devices() -> list[str]:
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def work_in_pool(
-    make: Callable[[Path, Sequence[str]], "Worker"], folder: Path, names: Sequence[str], begun: Event
-) -> None:
+def work_in_pool(make: Callable[[], Works], begun: Event) -> None:
     """Train until nothing is left to take; ends the process.
 
     Args:
         make: Makes the worker.
-        folder: The study's.
-        names: The runs of this call.
         begun: Set once the worker is ready for its first run.
     """
     watch_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on in order
-    worker = make(folder, names)
+    worker = make()
     begun.set()
     try:
         sys.exit(0 if worker.work(MOST_RUNS, wait=True) else MORE)
@@ -169,13 +204,13 @@ def work_in_pool(
         sys.exit(exit_status(stop))
 
 
-def _worker(folder: Path, names: Sequence[str]) -> "Worker":
+def _worker(folder: Path, names: Sequence[str]) -> Works:
     from regbench.sweeps.work import Worker  # torch, in workers alone
 
     return Worker(folder, names)
 
 
-def _together_worker(members: int, folder: Path, names: Sequence[str]) -> "Worker":
+def _together_worker(members: int, folder: Path, names: Sequence[str]) -> Works:
     from regbench.sweeps.together import TogetherWorker
 
     return TogetherWorker(folder, names, members)

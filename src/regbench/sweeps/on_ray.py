@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from regbench import display
 from regbench.storage.results import read_results
 from regbench.storage.schema import FINISHED, INTERRUPTED
 from regbench.sweeps.cluster_launcher import ClusterLauncher
+from regbench.sweeps.launcher import Search, Works
 from regbench.sweeps.progress import Progress
 from regbench.sweeps.signals import RECORDING_SECONDS
 from regbench.training.interruption import Terminated
@@ -77,24 +78,72 @@ class RayLauncher(ClusterLauncher[Options]):
             KeyboardInterrupt: The user pressed Ctrl-C; the runs under way are recorded as interrupted.
             regbench.training.interruption.Terminated: Likewise by SIGTERM.
         """
+
+        def submit(ray: Any) -> dict[Any, str]:
+            task = self._task(ray, train_run)
+            # A relative path means the same on each node once the task is in the caller's working folder.
+            return {task.options(name=name).remote(str(Path.cwd()), str(folder), name): name for name in names}
+
+        progress = Progress(folder)
+        self._see_through(submit, folder, lambda name: _tell(folder, name, progress))
+
+    def search(self, search: Search) -> None:
+        """Let as many workers search as the cluster has room for, each of them a task of Ray.
+
+        Raises:
+            What `train_runs` does.
+        """
+        said = ""
+
+        def submit(ray: Any) -> dict[Any, str]:
+            task = self._task(ray, work_at)
+            numbers = range(min(search.most, self._room(ray)))
+            return {
+                task.options(name=f"worker{each}").remote(str(Path.cwd()), search.make): str(each) for each in numbers
+            }
+
+        def tell() -> None:
+            nonlocal said
+            line = ", ".join(f"{number} {what}" for what, number in search.counts().items())
+            if line != said:
+                print(line, flush=True)
+            said = line
+
+        self._see_through(submit, search.folder, lambda _: tell(), tell)
+
+    def _see_through(
+        self,
+        submit: Callable[[Any], dict[Any, str]],
+        folder: Path,
+        on_end: Callable[[str], None],
+        now_and_then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Submit tasks, and wait for them."""
         ray = _ray()
         self._connect(ray)
         try:
-            task = ray.remote(
-                num_cpus=self.options.cpus_per_run,
-                num_gpus=self.options.gpus_per_run,
-                max_retries=self.options.max_retries,
-                retry_exceptions=False,
-            )(train_run)
-            # A relative path means the same on each node once the task is in the caller's working folder.
-            runs = {task.options(name=name).remote(str(Path.cwd()), str(folder), name): name for name in names}
+            tasks = submit(ray)
             try:
-                _await(ray, runs, folder)
+                _await(ray, tasks, folder, on_end, now_and_then)
             except (KeyboardInterrupt, Terminated):
-                _cancel(ray, runs)
+                _cancel(ray, tasks)
                 raise
         finally:
             ray.shutdown()
+
+    def _task(self, ray: Any, function: Callable[..., None]) -> Any:
+        return ray.remote(
+            num_cpus=self.options.cpus_per_run,
+            num_gpus=self.options.gpus_per_run,
+            max_retries=self.options.max_retries,
+            retry_exceptions=False,
+        )(function)
+
+    def _room(self, ray: Any) -> int:
+        """Return how many workers the cluster has room for at once, at least one."""
+        found, options = ray.cluster_resources(), self.options
+        asked = {"CPU": options.cpus_per_run, "GPU": options.gpus_per_run}
+        return max(1, min(int(found.get(name, 0) / each) for name, each in asked.items() if each))
 
     def _connect(self, ray: Any) -> None:
         """Join the cluster or start one; the handler of SIGTERM stays the command's."""
@@ -130,11 +179,25 @@ def train_run(place: str, study: str, name: str) -> None:
     Worker(Path(study), [name]).work()
 
 
-def _await(ray: Any, runs: dict[Any, str], study: Path) -> None:
-    """Wait for all tasks, and print a line for each that ends."""
-    waiting, progress = list(runs), Progress(study)
+def work_at(place: str, make: Callable[[], Works]) -> None:
+    """Work in a worker of Ray until nothing is left to take.
+
+    Args:
+        place: The folder where the command was called.
+        make: Makes what works.
+    """
+    os.chdir(place)
+    make().work(wait=True)
+
+
+def _await(
+    ray: Any, runs: dict[Any, str], study: Path, on_end: Callable[[str], None], now_and_then: Callable[[], None]
+) -> None:
+    """Wait for all tasks, and tell of each that ends."""
+    waiting = list(runs)
     while waiting:
         ended, waiting = ray.wait(waiting, timeout=1.0)  # now and then Python must run, to see a signal
+        now_and_then()
         for each in ended:
             try:
                 ray.get(each)
@@ -142,7 +205,7 @@ def _await(ray: Any, runs: dict[Any, str], study: Path) -> None:
                 why = " ".join(str(error).split("\n")[0].split())
                 print(f"{study / runs[each]}: left for the next call ({why})", file=sys.stderr, flush=True)
             else:
-                _tell(study, runs[each], progress)
+                on_end(runs[each])
 
 
 def _tell(study: Path, run: str, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from regbench.config.checks import check_values
-from regbench.config.composing import check_choices, to_plain, without_hydra
+from regbench.config.composing import check_choices, check_defined_once, to_plain, without_hydra
 from regbench.config.identity import run_name
 from regbench.runs.spec import RunSpec
 from regbench.storage.configs import StoredConfig, write_planned
@@ -125,6 +125,7 @@ class Resolver:
         """Compose as the launcher of a job does, so that what follows from Hydra's own part is known."""
         composed = self.loader.load_sweep_config(self.config, overrides)
         HydraConfig.instance().set_config(composed)
+        check_defined_once(composed, self.loader)
         return composed
 
     def _parse(self, line: str) -> Override:

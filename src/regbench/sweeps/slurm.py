@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from regbench.storage.files import write_text
@@ -18,10 +18,13 @@ from regbench.storage.results import is_finished, read_status
 from regbench.storage.schema import DIVERGED, FAILED
 from regbench.sweeps import slurm_commands as slurm
 from regbench.sweeps.cluster_launcher import ClusterLauncher
+from regbench.sweeps.launcher import Search
 from regbench.sweeps.progress import Progress
 from regbench.sweeps.slurm_options import Options
 from regbench.sweeps.slurm_script import script
 from regbench.training.interruption import Terminated
+
+_Counts = Callable[[], dict[str, int]]
 
 FOLDER = "slurm"
 _RECORDING_SECONDS = 90  # for cancelled workers, which SLURM kills after its KillWait
@@ -56,43 +59,85 @@ class SlurmLauncher(ClusterLauncher[Options]):
         for job, runs in arrays.items():
             print(f"{folder}: job {job} of an earlier call is at {_plural(len(runs.intersection(left)), 'run')}")
         new = [name for name in left if not any(name in runs for runs in arrays.values())]
+
+        def submit() -> str:
+            stem = _new_stem(folder)
+            runs = stem.with_suffix(".runs")
+            write_text(runs, "".join(f"{each}\n" for each in new))
+            worker = ["work", str(folder), "--runs", str(runs)]
+            return self._submit(folder, stem, worker, len(new), _plural(len(new), "run"))
+
+        self._see_through(folder, list(arrays), submit if new else None, lambda: Progress(folder).counts)
+
+    def search(self, search: Search) -> None:
+        """Submit an array for a search, unless that of an earlier call is at it; wait if asked to.
+
+        Raises:
+            What `train_runs` does.
+        """
+        folder = search.folder
+        known = [path.read_text().strip() for path in (folder / FOLDER).glob("*.job")]
+        arrays = list(dict.fromkeys(task.job for task in slurm.tasks(_job_name(folder), known))) if known else []
+        if arrays:
+            print(f"{folder}: job {', '.join(arrays)} of an earlier call is at it")
+
+        def submit() -> str:
+            return self._submit(folder, _new_stem(folder), search.arguments, search.most, "the search")
+
+        self._see_through(folder, arrays, None if arrays or search.is_done() else submit, lambda: search.counts)
+
+    def _see_through(
+        self, study: Path, arrays: list[str], submit: Callable[[], str] | None, begin: Callable[[], _Counts]
+    ) -> None:
+        """Submit another array if one is to be, and wait for all if asked to.
+
+        Args:
+            study: The study's folder.
+            arrays: Of earlier calls.
+            submit: Submits another one, and returns its number.
+            begin: Gives what counts the study's runs from now on.
+        """
         try:
-            if new:
+            if submit is not None:
                 with _undisturbed():
-                    arrays[self._submit(folder, new)] = set(new)
+                    arrays.append(submit())
             if self.options.wait:
-                self._follow(folder, list(arrays))
-            else:
+                self._follow(study, arrays, begin)
+            elif arrays:
                 print(f"the runs go on without this command (hydra.launcher.wait=false); {_how_to(arrays)}", flush=True)
         except (KeyboardInterrupt, Terminated):
-            self._stop(folder, list(arrays))
+            self._stop(study, arrays)
             raise
 
-    def _submit(self, study: Path, names: Sequence[str]) -> str:
-        """Submit an array and return its number."""
-        folder = study / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}-{len(list(folder.glob('*.sh')))}"
-        runs, batch = folder / f"{name}.runs", folder / f"{name}.sh"
-        workers = min(self.options.workers, len(names), slurm.most_tasks() or len(names))
-        arguments = [*self.options.arguments(_job_name(study), workers, folder), str(batch)]
-        write_text(runs, "".join(f"{each}\n" for each in names))
-        write_text(batch, script(study, runs, self.options.setup, shlex.join(["sbatch", *arguments])))
+    def _submit(self, study: Path, stem: Path, worker: Sequence[str], most: int, what: str) -> str:
+        """Submit an array and return its number.
+
+        Args:
+            study: The study's folder.
+            stem: Where its files go, without their endings.
+            worker: The arguments of a worker.
+            most: How many workers can have something to do.
+            what: They are for.
+        """
+        batch = stem.with_suffix(".sh")
+        workers = min(self.options.workers, most, slurm.most_tasks() or most)
+        arguments = [*self.options.arguments(_job_name(study), workers, stem.parent), str(batch)]
+        write_text(batch, script(study, worker, self.options.setup, shlex.join(["sbatch", *arguments])))
         job = slurm.submit(arguments, vars(self.options))
-        write_text(folder / f"{name}.job", f"{job}\n")
-        print(f"{study}: job {job}, {_plural(workers, 'worker')} for {_plural(len(names), 'run')}; {_how_to([job])}")
-        print(f"logs: {folder / f'{job}_*.log'}", flush=True)
+        write_text(stem.with_suffix(".job"), f"{job}\n")
+        print(f"{study}: job {job}, {_plural(workers, 'worker')} for {what}; {_how_to([job])}")
+        print(f"logs: {stem.parent / f'{job}_*.log'}", flush=True)
         return job
 
-    def _follow(self, study: Path, jobs: Sequence[str]) -> None:
-        """Print how far the sweep is, until its arrays have ended."""
-        said, progress = None, Progress(study)
+    def _follow(self, study: Path, jobs: Sequence[str], begin: Callable[[], _Counts]) -> None:
+        """Print how far the study is, until its arrays have ended."""
+        said, count = None, begin()
         while True:
             try:
                 tasks = slurm.tasks(_job_name(study), jobs)
                 if not tasks:
                     break
-                counts = progress.counts()
+                counts = count()
                 line = ", ".join(f"{number} {what}" for what, number in counts.items())
                 line += f" | job {', '.join(jobs)}: {slurm.states(tasks)}"
                 if not counts["left"] and any(task.state == "PENDING" for task in tasks):
@@ -103,7 +148,7 @@ class SlurmLauncher(ClusterLauncher[Options]):
                 print(line, flush=True)
                 said = line
             time.sleep(self.options.check_seconds)
-        if left := Progress(study).counts()["left"]:
+        if jobs and (left := begin()()["left"]):
             print(f"job {', '.join(jobs)} ended with {_plural(left, 'run')} left{_last_words(study, jobs)}", flush=True)
 
     def _stop(self, study: Path, jobs: Sequence[str]) -> None:
@@ -135,6 +180,13 @@ def _under_way(study: Path) -> dict[str, set[str]]:
     runs = {job: known[job].read_text().splitlines() for job in going}
     failed = {name for names in runs.values() for name in names if read_status(study / name) in {FAILED, DIVERGED}}
     return {job: set(names) - failed for job, names in runs.items()}
+
+
+def _new_stem(study: Path) -> Path:
+    """Return where a new array's files go, without their endings."""
+    folder = study / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}-{len(list(folder.glob('*.sh')))}"
 
 
 def _job_name(study: Path) -> str:

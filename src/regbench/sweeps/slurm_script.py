@@ -41,7 +41,7 @@ _WORK = r"""
 for _ in {1..10}; do
   [ -z "$stopped" ] || break
   srun --ntasks=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --mpi=none --export=ALL \
-    "$python" -P -m regbench work "$study" --runs "$runs" &
+    "$python" -P -m regbench "${worker_arguments[@]}" &
   worker=$!
   [ -z "$stopped" ] || stop "$stopped" # where the signal came before there was a worker
   wait "$worker"
@@ -84,7 +84,7 @@ exit "$status"
 """
 
 
-def script(study: Path, runs: Path, setup: Sequence[str], command: str) -> str:
+def script(study: Path, arguments: Sequence[str], setup: Sequence[str], command: str) -> str:
     """Return the script of one task: it starts the worker and decides what becomes of the task when that is stopped.
 
     A task that is preempted, or whose time is nearly over, is requeued after its run is recorded; one that is cancelled
@@ -92,7 +92,7 @@ def script(study: Path, runs: Path, setup: Sequence[str], command: str) -> str:
 
     Args:
         study: The sweep's folder, from the working folder of the call.
-        runs: The file that lists the array's runs.
+        arguments: Of `regbench`, by which the worker begins.
         setup: Lines of shell before the worker is started.
         command: What it is submitted by, for readers.
     """
@@ -100,10 +100,10 @@ def script(study: Path, runs: Path, setup: Sequence[str], command: str) -> str:
     return "\n".join(
         [
             "#!/bin/bash",
-            f"# Trains what is left of the runs in {runs}. Submitted by:",
+            "# A worker that takes what is left to train. Submitted by:",
             f"#   {command}",
             f"study={shlex.quote(str(study))}",
-            f"runs={shlex.quote(str(runs))}",
+            f"worker_arguments=({shlex.join(arguments)})",
             f"python={shlex.quote(sys.executable)}",
             *([f"export PYTHONPATH={shlex.quote(path)}"] if path else []),
             _SIGNALS.rstrip("\n"),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from regbench import display
 from regbench.config.errors import describe_error
@@ -20,8 +21,9 @@ from regbench.runs.spec import RunSpec
 from regbench.storage.configs import StoredConfig, read_planned
 from regbench.storage.lock import HEARTBEAT, HeldError, LockError, count_deaths, is_locked
 from regbench.storage.results import DamagedError, is_finished
-from regbench.storage.schema import SWEEP, read_run_path
+from regbench.storage.schema import SEARCH, SWEEP, TUNING, read_run_path
 from regbench.storage.study_folder import read_plan
+from regbench.sweeps.launcher import Works
 from regbench.sweeps.pool import MOST_RUNS
 from regbench.sweeps.progress import Progress
 from regbench.training.interruption import Terminated, exit_status
@@ -43,17 +45,38 @@ def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> 
         wait: As in `Worker.work`.
 
     Raises:
-        ValueError: There is no plan, or a run is not in it.
+        ValueError: There is no plan, a run is not in it, or the study's runs are not planned but searched.
         OSError: The file cannot be read.
     """
+    if (study / SEARCH / TUNING).exists():
+        command = read_plan(study / SWEEP).commands[-1].replace("regbench tune", "regbench tune --worker", 1)
+        raise ValueError(f"{study}: expected a planned sweep, received a search; one more worker of it is: {command}")
     names = None if runs is None else runs.read_text(encoding="utf-8").split("\n")
-    worker = Worker(study, names and [each for each in names if each])
+    return see_through(Worker(study, names and [each for each in names if each]), wait=wait)
+
+
+class WorksAlone(Works, Protocol):
+    """A worker that nobody has started but the user, or a cluster."""
+
+    study: Path
+
+    def leaves_runs(self) -> bool:
+        """Tell whether a run failed or is left: neither finished nor in another one's hands."""
+
+
+def see_through(worker: WorksAlone, *, wait: bool) -> int:
+    """Let a worker work in this process until nothing is left to take; return the exit status.
+
+    Args:
+        worker: Who works.
+        wait: As its `work` takes it.
+    """
     try:
         if not worker.work(MOST_RUNS, wait=wait):
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     except (KeyboardInterrupt, Terminated) as stop:
-        print(f"{study}: {describe_error(stop)}; another worker takes up its run", file=sys.stderr, flush=True)
+        print(f"{worker.study}: {describe_error(stop)}; another worker takes up its run", file=sys.stderr, flush=True)
         return exit_status(stop)
     return 1 if worker.leaves_runs() else 0
 

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from regbench.storage.files import write_text
 from regbench.storage.schema import HISTORY_COLUMNS, history_columns
 
+_FEWEST_DECIMALS_FROM = 0.1
+
 
 class DivergedError(RuntimeError):
     """A loss or a weight is no longer a finite number."""
@@ -57,8 +59,7 @@ class History(pl.Callback):
             DivergedError: A metric of the epoch or a weight is not finite; the epoch leaves no row and no checkpoint.
         """
         self.evaluation_seconds += time.perf_counter() - self._trained
-        # Single precision holds seven digits.
-        metrics = {name: round(value.item(), 7) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: _seven_digits(value.item()) for name, value in trainer.callback_metrics.items()}
         row = {
             "epoch": trainer.current_epoch,
             "lr": self._rate,
@@ -99,6 +100,11 @@ class History(pl.Callback):
         writer.writeheader()
         writer.writerows(self.rows)
         return table.getvalue()
+
+
+def _seven_digits(value: float) -> float:
+    """Round to seven decimals, of small numbers to seven digits: single precision holds no more."""
+    return round(value, 7) if abs(value) >= _FEWEST_DECIMALS_FROM else float(f"{value:.7g}")
 
 
 class EpochBar(pl.Callback):

@@ -1,6 +1,5 @@
 """The report says what the runs say, of whole and broken studies alike, and says it twice in the same bytes."""
 
-import base64
 import json
 import re
 import shutil
@@ -11,14 +10,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from regbench.cli import app
 from regbench.study import load
 from regbench.study.comparisons import comparisons
-from regbench.study.figures.rendering import DrawnFigure
-from regbench.study.report import write_report
 from regbench.study.report.files import FileNames, slug
 from regbench.study.statistics import compare
 from tests.study.synthetic import write_run, write_study
@@ -56,6 +52,12 @@ def test_the_command_prints_a_table_of_the_verdicts_and_the_page_to_open(four_wa
         assert row.rstrip().endswith(f"  {difference.verdict}")
         assert f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}".replace("-", "−") in row
     assert max(map(len, result.stdout.splitlines()[:-1])) <= 120
+
+
+def test_the_table_is_left_away_where_a_sweep_has_printed_it(four_way, tmp_path, unrendered):
+    shown = report(four_way[0], "--no-table", "--out", tmp_path)
+    assert shown.exit_code == 0
+    assert shown.stdout == f"Report: {tmp_path / 'report.html'}\n"
 
 
 def test_every_verdict_stands_on_the_page_above_the_table(four_way):
@@ -348,18 +350,3 @@ def test_file_names_of_figures_are_plain_and_never_twice():
     assert names("confusion", "../../etc <b>") == "01-x/confusion-etc-b"
     assert names("confusion", "../../etc <B>") == "01-x/confusion-etc-b-2"
     assert slug("…") == "unnamed"
-
-
-def test_an_inlined_figure_keeps_its_embedded_images():
-    figure = Figure()
-    figure.subplots().imshow([[0, 1], [1, 0]])
-    (image,) = re.findall(r'href="data:image/png;base64,\s*([^"]+)"', DrawnFigure("x", "", figure).inline())
-    assert base64.b64decode(image).startswith(b"\x89PNG")
-
-
-@pytest.mark.slow
-def test_the_page_of_forty_runs_stays_below_five_megabytes(tmp_path):
-    chosen = {"none": 0.9} | {f"dropout p={number / 100}": 0.9 for number in range(1, 8)}
-    study = write_study(tmp_path / "large", chosen, range(5), epochs=10, test_size=1000)
-    page, _ = write_report(load(study), study / "report")
-    assert page.stat().st_size < 5e6

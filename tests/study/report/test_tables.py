@@ -137,6 +137,15 @@ def test_people_read_percent_and_points(study: Study) -> None:
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
 
 
+def test_people_read_the_strengths_of_techniques_whether_or_not_they_differ(study: Study) -> None:
+    (family,) = comparisons(study)
+    pair = (family, comparison_table(family, compare(family)))
+    names = ["none", "dropout p=0.1", "dropout p=0.5", "weight_decay (coefficient = 0.001)"]
+    shown = [line.split(" | ")[0].removeprefix("| ") for line in markdown([pair]).splitlines() if line.startswith("| ")]
+    assert shown[1:] == [name.replace("_", "\\_") for name in names]
+    assert r"weight\_decay (coefficient = 0.001) & 2" in latex([pair])
+
+
 def test_names_cannot_break_out_of_a_table(study: Study) -> None:
     (family,) = comparisons(study)
     odd = "<script>alert(1)</script> | a_b & 50% \\ {#}"

@@ -15,7 +15,7 @@ from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, SettingStyle, figure_style, new_figure, shorten
 from regbench.storage.schema import Kind
 from regbench.study.figures.curves import SPLITS, epoch_axis
-from regbench.study.figures.panels import MOST_LINES, MOST_PANELS, curve_panels, label_panels, name_panel
+from regbench.study.figures.panels import MOST_LINES, MOST_PANELS, curve_panels, label_panels, name_panel, told_epochs
 from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.formatting import change, interval
 from regbench.study.measured import Quantity
@@ -142,7 +142,7 @@ def _band_and_line(axes: Axes, curve: pd.DataFrame, style: SettingStyle, name: s
 
 def _values(axes: Axes, curve: pd.DataFrame, label: str, quantity: Quantity) -> list[Value]:
     found, scale, kind = [], quantity.scale, quantity.kind
-    for epoch, mean, low, high in curve[_SHOWN].itertuples():
+    for epoch, mean, low, high in told_epochs(curve)[_SHOWN].itertuples():
         between = f" ({interval(low / scale, high / scale, kind)})" if np.isfinite(low) else ""
         found.append(Value(axes, epoch + 1, mean, f"epoch {epoch + 1}: {change(mean / scale, kind)}{between}", label))
     return found

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from regbench.drawing.series import in_series
 from regbench.drawing.style import FAINT, INK, PAPER, SettingStyle, figure_style, legend_below, new_figure, shorten
 from regbench.storage.schema import KINDS, Kind
-from regbench.study.figures.panels import MOST_LINES, MOST_PANELS, curve_panels, label_panels, name_panel
+from regbench.study.figures.panels import MOST_LINES, MOST_PANELS, curve_panels, label_panels, name_panel, told_epochs
 from regbench.study.figures.rendering import DrawnFigure, Value
 from regbench.study.formatting import mean_sd
 
@@ -142,9 +142,10 @@ def _at_best(curve: pd.DataFrame, best: float | None, kind: Kind) -> str:
 
 def _values(axes: Axes, curve: pd.DataFrame, series: str, kind: Kind) -> list[Value]:
     digits, unit = (2, " %") if kind.fraction else (4, "")
+    told = told_epochs(curve)
     return [
         Value(axes, epoch + 1, mean, f"epoch {epoch + 1}: {mean_sd(mean, sd or None, digits)}{unit}", series)
-        for epoch, mean, sd in zip(curve.index, curve["mean"], curve["sd"], strict=True)
+        for epoch, mean, sd in zip(told.index, told["mean"], told["sd"], strict=True)
     ]
 
 

@@ -178,8 +178,13 @@ def _rows(count: int) -> tuple[Figure, Axes]:
 
 
 def _row_text(axes: Axes, y: float, left: str, right: str) -> list[Text]:
-    place = axes.get_yaxis_transform()
+    # On paper of their own, since the zero line would run through a name that reaches so far.
+    shared: dict[str, Any] = {
+        "transform": axes.get_yaxis_transform(),
+        "va": "bottom",
+        "bbox": {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
+    }
     return [
-        axes.text(0.0, y + 0.32, left, transform=place, va="bottom", ha="left", fontsize=9, fontweight="bold"),
-        axes.text(1.0, y + 0.32, right, transform=place, va="bottom", ha="right", fontsize=8.5),
+        axes.text(0.0, y + 0.32, left, ha="left", fontsize=9, fontweight="bold", **shared),
+        axes.text(1.0, y + 0.32, right, ha="right", fontsize=8.5, **shared),
     ]

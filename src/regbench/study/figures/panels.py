@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -12,6 +14,8 @@ from regbench.drawing.style import new_figure, shorten
 _SHORT_NAME, _LONG_NAME = 16, 22
 # So many settings share one panel at most, and so many have one of their own.
 MOST_LINES, MOST_PANELS = 8, 24
+# A page tells so many values of a curve at most: nobody could point at one of more.
+_MOST_TOLD = 100
 # More rows of panels than this stand closer, so that a figure of them fits a screen.
 _MANY_ROWS = 3
 
@@ -60,6 +64,13 @@ def label_panels(figure: Figure, panels: Sequence[Axes], quantity: str) -> None:
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4, min_n_ticks=1))
     panels[0].set_ylabel(quantity, fontsize=8.5)
     figure.supxlabel("epoch", fontsize=9.5)
+
+
+def told_epochs(curve: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a curve whose values a page tells: all, or of many some that are evenly taken from them."""
+    if len(curve) <= _MOST_TOLD:
+        return curve
+    return curve.iloc[np.linspace(0, len(curve) - 1, _MOST_TOLD).round().astype(int)]
 
 
 def name_panel(axes: Axes, label: str, told: str) -> None:

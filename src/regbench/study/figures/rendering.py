@@ -1,7 +1,6 @@
 """A drawn figure, as it is, as files and as a part of a page."""
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from regbench.drawing.series import named_series, series_name
-from regbench.drawing.style import INK, PAPER, RULE, figure_style
+from regbench.drawing.style import figure_style
+from regbench.study.figures.inlined import inline_svg
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,8 @@ class DrawnFigure:
 
     def inline(self) -> str:
         """The SVG for a page: its ids made unique to this figure, its ink and paper left to the page's colours."""
-        body = self.svg[self.svg.index("<svg") :]
-        body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<\?.*?\?>|<!DOCTYPE.*?>", "", body, flags=re.S)
-        body = re.sub(r' width="[^"]*pt" height="[^"]*pt"', "", body, count=1)
-        body = re.sub(r"(font-family|font): [^;\"]*'DejaVu Sans'[^;\"]*;? ?", "", body)
-        used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
-        body = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", body)
-        body = re.sub(r'(url\(#|href="#| id=")(?=[^"])', rf"\g<1>{self.name.replace('/', '-')}-", body)
-        body = body.replace(PAPER, "var(--paper)").replace(INK, "currentColor").replace(RULE, "var(--rule)")
-        body = re.sub(r"\n\s*", "\n", body)
-        # A hundredth of a point is seen by nobody, and half of the page would be digits.
-        body = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), body)
-        return f'<svg role="img" aria-label="{escape(self.title)}"{self._told_values()}{body.removeprefix("<svg")}'
+        told = f'role="img" aria-label="{escape(self.title)}"{self._told_values()}'
+        return inline_svg(self.svg, self.name.replace("/", "-"), told)
 
     def _told_values(self) -> str:
         """The values as an attribute: the series in the first line, then a line each of x, y, series and text."""

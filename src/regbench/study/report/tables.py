@@ -191,7 +191,7 @@ def _readable(family: Comparison, table: pd.DataFrame) -> tuple[list[str], list[
     ]
     rows = []
     for row in table.to_dict("records"):
-        cells = [str(row["label"]), f"{row['n']}"]
+        cells = [family.described(str(row["label"])), f"{row['n']}"]
         cells += [_mean(row, name, 100) for name in ("train/acc", "val/acc", "test/acc")]
         cells += [_mean(row, "test/loss", digits=4)]
         cells += [_mean(row, name, 100) for name in ("test/ece", "gap")]

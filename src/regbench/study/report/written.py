@@ -60,7 +60,7 @@ def report_on(
     return write_report(study, out, baseline, margin, command, metric)
 
 
-def print_report(study: Study, page: Path, told: Told) -> None:
+def print_report(study: Study, page: Path, told: Told, table: bool = True) -> None:
     """Print what a report says: its comparisons, in short what else is to be known, and where it is.
 
     What is left out goes to standard error.
@@ -69,8 +69,10 @@ def print_report(study: Study, page: Path, told: Told) -> None:
         study: What was loaded.
         page: The report's page.
         told: What it says.
+        table: Whether to print the comparisons.
     """
-    print_comparisons(told.families, told.differences)
+    if table:
+        print_comparisons(told.families, told.differences)
     for note in told.notes:
         print(note.partition(". ")[0].rstrip("."), flush=True)  # the page has the rest
     for line in list_left_out(study):

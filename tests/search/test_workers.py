@@ -1,0 +1,186 @@
+"""A search's workers: on whatever launcher, and what becomes of a job that a worker cannot do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regbench.config.identity import run_name
+from regbench.search import worker
+from regbench.search.command import save, tune
+from regbench.search.plan import Plan, make_plan
+from regbench.search.schedule import Schedule
+from regbench.search.worker import SearchWorker
+from regbench.search.workers import make_launcher, worker_arguments
+from regbench.storage.lock import HOLDER, LockError
+from regbench.sweeps.launcher import Search, Works
+from regbench.sweeps.on_ray import RayLauncher
+from regbench.sweeps.slurm import SlurmLauncher
+from regbench.sweeps.work import work_alone
+from tests.search.synthetic import QUICK, Trainer, planted
+
+ASKED = [*QUICK, "regularizer=none,dropout", "trials=3", "finalists=1", "finalist_seeds=1", "seeds=1"]
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Plan]:
+    def plan_with(trainer: Any) -> Plan:
+        monkeypatch.setattr(worker, "run", trainer)
+        plan = make_plan(ASKED)
+        save(plan, Schedule(plan), "regbench tune")
+        return plan
+
+    return plan_with
+
+
+def test_the_launcher_is_the_one_that_a_sweep_would_have() -> None:
+    def launcher(*arguments: str) -> Any:
+        return make_launcher(make_plan([*ASKED, *arguments]).base)
+
+    assert launcher("hydra.launcher.n_jobs=3").n_jobs == 3
+    assert launcher("hydra/launcher=basic").n_jobs == 1
+    slurm = launcher("hydra/launcher=slurm", "hydra.launcher.workers=5")
+    assert isinstance(slurm, SlurmLauncher)
+    assert (slurm.options.workers, slurm.options.cpus_per_task) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["hydra/launcher=together"], "hydra/launcher: expected resilient, slurm, ray or basic for regbench tune"),
+        (["hydra/launcher=slurm", "hydra.launcher.workers=0"], r"hydra\.launcher\.workers: "),
+        (["hydra.launcher.n_jobs=0"], r"hydra\.launcher\.n_jobs: expected an integer above 0, or -1 for all cores"),
+    ],
+)
+def test_a_launcher_that_cannot_search_is_refused_before_anything_is_written(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune([*ASKED, *arguments])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_share_a_gpu_or_have_their_own_as_in_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    seen: list[Any] = []
+    monkeypatch.setattr("regbench.sweeps.launcher.run_pool", lambda *arguments: seen.extend(arguments[3]))
+    plan = make_plan([*ASKED, "trainer.accelerator=gpu", "hydra.launcher.jobs_per_device=2"])
+    search = Search(plan.folder, lambda: SearchWorker(plan), [], 3, dict, lambda: False)
+    make_launcher(plan.base).search(search)
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["4", "5", "4"]
+
+
+def test_a_worker_elsewhere_makes_the_same_runs_whether_it_finds_a_compiler_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = [each for each in ASKED if not each.startswith("compile=")] + ["trainer.max_epochs=900"]
+    asked.remove("trainer.max_epochs=4")
+    compilers = "regbench.config.resolvers.has_compiler"
+    folders = []
+    for here, there in ((True, False), (False, True)):
+        monkeypatch.setattr(compilers, lambda found=here: found)
+        plan = make_plan(asked)
+        tune_it, begin, *arguments = worker_arguments(plan, asked)
+        assert (tune_it, begin) == ("tune", "--worker")
+        monkeypatch.setattr(compilers, lambda found=there: found)
+        others = make_plan(arguments)
+        for ours, theirs in zip(plan.settings, others.settings, strict=True):
+            assert run_name(theirs.confirming_config({}, 0)) == run_name(ours.confirming_config({}, 0))
+        folders.append(run_name(plan.settings[0].confirming_config({}, 0)))
+    assert folders[0] != folders[1]
+
+
+def test_rays_workers_get_the_plan_itself(monkeypatch: pytest.MonkeyPatch, planned: Callable[[Any], Plan]) -> None:
+    made: list[Works] = []
+
+    class Remote:
+        """A cluster of three cores, whose tasks run where they are submitted."""
+
+        exceptions: Any = None
+
+        def cluster_resources(self) -> dict[str, float]:
+            return {"CPU": 3.0}
+
+        def remote(self, **options: Any) -> Callable[[Any], Any]:
+            def task_of(function: Any) -> Any:
+                def submit(place: str, make: Callable[[], Works]) -> object:
+                    made.append(make())
+                    function(place, lambda: made[-1])
+                    return len(made)
+
+                return type("Task", (), {"options": lambda self, name: self, "remote": staticmethod(submit)})()
+
+            return task_of
+
+        def wait(self, tasks: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+            return tasks, []
+
+        def get(self, task: Any) -> None: ...
+
+        def shutdown(self) -> None: ...
+
+    monkeypatch.setattr("regbench.sweeps.on_ray._ray", Remote)
+    monkeypatch.setattr(RayLauncher, "_connect", lambda self, ray: None)
+    plan = planned(trainer := Trainer(planted))
+    launcher = make_launcher(make_plan([*ASKED, "hydra/launcher=ray"]).base)
+    schedule = Schedule(plan)
+    counts: dict[str, int] = {"done": 0}
+    launcher.search(
+        Search(plan.folder, lambda: SearchWorker(plan), [], 2, lambda: counts, schedule.is_done),
+    )
+    assert len(made) == 2  # no more than can have something to do
+    assert schedule.is_done()
+    assert set(trainer.trained.values()) == {1}
+
+
+def test_who_is_asked_to_work_on_a_search_tells_how_to(planned: Callable[[Any], Plan]) -> None:
+    plan = planned(Trainer(planted))
+    with pytest.raises(ValueError, match=r"s: expected a planned sweep, received a search; one more worker of it is: "):
+        work_alone(plan.folder)
+
+
+def test_a_job_that_has_killed_two_workers_is_left_and_tried_by_the_next_call(
+    planned: Callable[[Any], Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned(trainer := Trainer(planted))
+    schedule = Schedule(plan)
+    job = schedule.next_job()
+    assert job is not None
+    job.folder.mkdir(parents=True)
+    (job.folder / HOLDER).write_text("process 1 on elsewhere\ndeaths 1\n")
+    job.claim.release()
+    searching = SearchWorker(plan)
+    assert searching.work()
+    assert f"{job.title}: its worker was killed twice; left for the next call" in capsys.readouterr().err
+    assert (searching.leaves_runs(), schedule.left()) == (True, [job.name])
+    assert job.folder not in trainer.trained
+    schedule.forget_left()
+    assert SearchWorker(plan).work()
+    assert trainer.trained[job.folder] == 1
+    assert schedule.left() == []
+
+
+def test_a_job_whose_holder_on_another_machine_was_just_heard_of_is_tried_later(
+    planned: Callable[[Any], Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("regbench.search.worker.time.sleep", waited.append)
+    train = Trainer(planted)
+
+    def distrust_once(folder: Path, *arguments: Any, **options: Any) -> None:
+        if not waited:
+            raise LockError(f"{folder}: its lock is free, but process 1 on elsewhere was heard of 2 s ago")
+        train(folder, *arguments, **options)
+
+    plan = planned(distrust_once)
+    assert SearchWorker(plan).work()
+    assert waited == [20.0]
+    assert "was heard of 2 s ago" in capsys.readouterr().err
+    assert Schedule(plan).left() == []
+    assert set(train.trained.values()) == {1}
