@@ -21,7 +21,7 @@ PROBE = "+regularizer.probe._target_=tests.faults.probe.Probe"
 FOLDER = "hydra.run.dir=run"
 
 
-def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start `train.py` in a process group of its own; later arguments replace the quick ones of the same key."""
     cwd.mkdir(exist_ok=True)
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
@@ -33,7 +33,6 @@ def start(cwd: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **options,
     )
 
 
@@ -51,10 +50,10 @@ def start_tune(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def start_run(cwd: Path, *arguments: str) -> WarmProcess:
-    """Start `train.py` alike for a run alone, without the seconds that its imports take."""
+def start_run(cwd: Path, *arguments: str, before: Callable[[], None] | None = None) -> WarmProcess:
+    """Start `train.py` alike for a run alone, without the seconds that its imports take; `before` is called in it."""
     cwd.mkdir(exist_ok=True)
-    return WarmProcess(cwd, quick(arguments))
+    return WarmProcess(cwd, quick(arguments), before)
 
 
 def quick(arguments: Sequence[str]) -> list[str]:
@@ -114,5 +113,5 @@ def wait(until: Callable[[], object], process: Process | None = None, seconds: f
 
 
 def _start(cwd: Path, *arguments: str, **options: Any) -> Process:
-    """Start a sweep, or what needs options of a process, from the interpreter's first line on; else a run alone."""
-    return start(cwd, *arguments, **options) if options or "-m" in arguments else start_run(cwd, *arguments)
+    """Start a sweep from the interpreter's first line on, and a run alone without its imports."""
+    return start(cwd, *arguments) if "-m" in arguments else start_run(cwd, *arguments, **options)

@@ -1,6 +1,5 @@
 """Full disks and lost permissions in the middle of a run, on a real file system."""
 
-import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from tests.bits import final_bits
 from tests.faults import probe
 from tests.faults.counts import count
 from tests.faults.processes import FOLDER, PROBE, finish, start_until, train
+from tests.faults.warm import obey_permissions
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -41,13 +41,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def obey_permissions() -> None:
-    """Take from root what lets it write where permissions forbid it (CAP_DAC_OVERRIDE), for the program to come."""
-    prctl_drop, dac_override = 24, 1
-    if ctypes.CDLL(None).prctl(prctl_drop, dac_override, 0, 0, 0):
-        os._exit(77)
 
 
 def check_what_is_left(folder: Path) -> None:
@@ -89,7 +82,7 @@ def test_a_full_disk_is_told_by_file_and_what_was_written_before_stays(
 def test_a_permission_lost_half_way_is_told_by_file_and_what_was_written_before_stays(
     phase: str, number: int, whole: Path, tmp_path: Path, record_property: Any
 ) -> None:
-    options = {"preexec_fn": obey_permissions} if os.getuid() == 0 else {}
+    options = {"before": obey_permissions} if os.getuid() == 0 else {}
     folder = tmp_path / "run"
     arguments = [*ARGUMENTS, FOLDER]
     process = start_until(tmp_path, phase, number, *arguments, **options)
