@@ -1,5 +1,6 @@
 """A tuned comparison whose processes are killed: the same command again, and no trial is lost, doubled or changed."""
 
+import contextlib
 import json
 import os
 import random
@@ -38,7 +39,12 @@ def whole(cwd: Path) -> Tuning:
 def workers(process: subprocess.Popen[str]) -> list[int]:
     """The processes that a search has started and that train."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in map(int, children):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def finished(cwd: Path) -> list[Path]:
@@ -54,13 +60,14 @@ def kill_again_and_again(folder: Path, jobs: int) -> int:
     killed = 0
     for _ in range(KILLS // 2):
         process = start(folder, jobs)
-        for find in (lambda process: moments.choice(workers(process)), lambda process: process.pid):
+        for choose in (moments.choice, lambda _, parent=process.pid: parent):
             before = len(finished(folder))
             wait(lambda: process.poll() is not None or len(finished(folder)) > before, seconds=300)  # noqa: B023
             time.sleep(moments.uniform(0, 1.5))
-            if process.poll() is None and workers(process):
-                os.kill(find(process), signal.SIGKILL)
-                killed += 1
+            if process.poll() is None and (found := workers(process)):
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(choose(found), signal.SIGKILL)
+                    killed += 1
         finish(process, 600)  # with its orphans, which notice that it is gone
     return killed
 
