@@ -198,12 +198,15 @@ def test_a_jobs_own_variables_do_not_reach_the_job_that_it_submits(
     assert Path("seen").read_text() == "SLURM_CONF=here\n"
 
 
+WORK = ["work", "a study", "--runs", "a study/slurm/1.runs", "$HOME; it's"]
+
+
 class Batch:
     """The batch script of one task, as SLURM starts it."""
 
     def __init__(self, setup: Sequence[str] = ()) -> None:
         Path("a study/slurm").mkdir(parents=True, exist_ok=True)
-        Path("task.sh").write_text(script(Path("a study"), Path("a study/slurm/1.runs"), setup, "sbatch …"))
+        Path("task.sh").write_text(script(Path("a study"), WORK, setup, "sbatch …"))
         task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "SLURM_CPUS_PER_TASK": "1"}
         self.process = subprocess.Popen(
             ["bash", "task.sh"], env=os.environ | task, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -287,7 +290,7 @@ def test_the_script_gives_the_worker_the_callers_interpreter_and_quotes_what_the
 ) -> None:
     assert Batch().end()[0] == 0
     (given,) = cluster.calls("srun")
-    assert given.endswith("/python -P -m regbench work a study --runs a study/slurm/1.runs")
+    assert given.endswith(f"/python -P -m regbench {' '.join(WORK)}")
 
 
 @pytest.mark.parametrize("launcher", ["slurm", "ray"])
