@@ -35,8 +35,6 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
     """Call train.py from an empty folder; return what it ends with and what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(FirstChecks, "sweep", None)
-    # What takes long is announced, and on a busy machine everything does.
-    monkeypatch.setattr("regbench.sweeps.watching._MOMENT_SECONDS", 1e6)
 
     def called(*arguments: str) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])

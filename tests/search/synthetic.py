@@ -105,7 +105,7 @@ def search(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, *arguments: str) -
     schedule = Schedule(plan)
     schedule.forget_left()
     try:
-        assert worker.SearchWorker(plan).work()
+        assert worker.SearchWorker(plan).work(wait=True)
     finally:
         tuning = save(plan, schedule, "regbench tune")
     return plan, tuning

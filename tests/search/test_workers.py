@@ -54,7 +54,9 @@ def test_the_launcher_is_the_one_that_a_sweep_would_have() -> None:
     ("arguments", "message"),
     [
         (["hydra/launcher=together"], "hydra/launcher: expected resilient, slurm, ray or basic for regbench tune"),
-        (["hydra/launcher=slurm", "hydra.launcher.workers=0"], r"hydra\.launcher\.workers: "),
+        (["hydra/launcher=slurm", "hydra.launcher.workers=0"], r"^hydra\.launcher\.workers: "),
+        (["hydra.launcher._target_=builtins.print"], r"^hydra\.launcher\._target_: expected a subclass of Launcher, "),
+        (["+hydra.launcher.n_job=2"], r"^hydra\.launcher\.n_job: no such key"),
         (["hydra.launcher.n_jobs=0"], r"hydra\.launcher\.n_jobs: expected an integer above 0, or -1 for all cores"),
     ],
 )
@@ -156,12 +158,12 @@ def test_a_job_that_has_killed_two_workers_is_left_and_tried_by_the_next_call(
     (job.folder / HOLDER).write_text("process 1 on elsewhere\ndeaths 1\n")
     job.claim.release()
     searching = SearchWorker(plan)
-    assert searching.work()
+    assert searching.work(wait=True)
     assert f"{job.title}: its worker was killed twice; left for the next call" in capsys.readouterr().err
     assert (searching.leaves_runs(), schedule.left()) == (True, [job.name])
     assert job.folder not in trainer.trained
     schedule.forget_left()
-    assert SearchWorker(plan).work()
+    assert SearchWorker(plan).work(wait=True)
     assert trainer.trained[job.folder] == 1
     assert schedule.left() == []
 
@@ -179,7 +181,7 @@ def test_a_job_whose_holder_on_another_machine_was_just_heard_of_is_tried_later(
         train(folder, *arguments, **options)
 
     plan = planned(distrust_once)
-    assert SearchWorker(plan).work()
+    assert SearchWorker(plan).work(wait=True)
     assert waited == [20.0]
     assert "was heard of 2 s ago" in capsys.readouterr().err
     assert Schedule(plan).left() == []

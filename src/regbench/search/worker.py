@@ -70,7 +70,7 @@ class SearchWorker:
         self.study = plan.folder
         self._schedule = Schedule(plan)
 
-    def work(self, most: int | None = None, *, wait: bool = True) -> bool:
+    def work(self, most: int | None = None, *, wait: bool) -> bool:
         """Train what nobody else works on; return whether nothing was left to take.
 
         Args:

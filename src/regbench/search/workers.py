@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from regbench.config.errors import describe_error
+from regbench.config.objects import check_call, find_class
 from regbench.search.plan import Plan
 from regbench.search.schedule import Schedule
 from regbench.search.states import TunedReader
@@ -41,19 +40,18 @@ def make_launcher(config: DictConfig) -> PlannedLauncher:
     Raises:
         ValueError: It launches no search, or has a wrong option; in one line that names the key.
     """
-    target = str(OmegaConf.select(config, "hydra.launcher._target_"))
+    node: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    kind = find_class(node, Launcher, "hydra.launcher")  # type: ignore[type-abstract]  # none is made of it
+    target = node.pop("_target_")
     if target == _BASIC:
         return ResilientLauncher(n_jobs=1)
-    try:
-        made: Any = instantiate(config.hydra.launcher)
-    except InstantiationException as error:
-        raise ValueError(describe_error(error)) from error
-    if isinstance(made, TogetherLauncher) or not isinstance(made, PlannedLauncher):
-        name = "together" if isinstance(made, TogetherLauncher) else target
+    if issubclass(kind, TogetherLauncher) or not issubclass(kind, PlannedLauncher):
+        name = "together" if issubclass(kind, TogetherLauncher) else target
         raise ValueError(
             f"hydra/launcher: expected resilient, slurm, ray or basic for regbench tune, whose runs follow from one "
             f"another; received {name}"
         )
+    made = kind(**check_call(kind, node, "hydra.launcher", {}))
     made.setup(hydra_context=None, task_function=None, config=config)  # type: ignore[arg-type]  # no job composes here
     return made
 

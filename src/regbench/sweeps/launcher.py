@@ -34,8 +34,13 @@ _MOST_EARLY_DEATHS = 3
 class Works(Protocol):
     """A worker: it takes what is to be done and what nobody else works on."""
 
-    def work(self, most: int | None = None, *, wait: bool = False) -> bool:
-        """Train so many runs at most; return whether nothing was left to take."""
+    def work(self, most: int | None = None, *, wait: bool) -> bool:
+        """Train so many runs at most; return whether nothing was left to take.
+
+        Args:
+            most: Any number unless given.
+            wait: Whether to wait for what others work on, and take up what they leave or what follows from it.
+        """
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class ResilientLauncher(PlannedLauncher):
 
     def train_runs(self, folder: Path, names: Sequence[str]) -> None:
         """Share the runs among the workers, and wait for them."""
-        self._share(partial(self.worker_maker(), folder, list(names)), len(names), lambda: True)
+        self._share(self.worker_maker(folder, list(names)), len(names), lambda: True)
 
     def search(self, search: Search) -> None:
         """Share the search among the workers, and wait for them."""
@@ -135,9 +140,9 @@ class ResilientLauncher(PlannedLauncher):
 
         run_pool(work_in_pool, [(make, each) for each in begun], on_death, places)
 
-    def worker_maker(self) -> Callable[[Path, Sequence[str]], Works]:
-        """Return what makes a worker of a folder and runs, in a process of its own."""
-        return _worker
+    def worker_maker(self, folder: Path, names: Sequence[str]) -> Callable[[], Works]:
+        """Return what makes a worker of planned runs, in a process of its own."""
+        return partial(_worker, folder, names)
 
     def most_on_cpus(self) -> int:
         """Return how many workers there are without accelerators, unless `n_jobs` says so."""
@@ -168,9 +173,9 @@ class TogetherLauncher(ResilientLauncher):
             raise ValueError(f"hydra.launcher.members: expected an integer above 0; received {members!r}")
         self.members = members
 
-    def worker_maker(self) -> Callable[[Path, Sequence[str]], Works]:
-        """Return what makes a worker of a folder and runs, in a process of its own."""
-        return partial(_together_worker, self.members)
+    def worker_maker(self, folder: Path, names: Sequence[str]) -> Callable[[], Works]:
+        """Return what makes a worker of planned runs, in a process of its own."""
+        return partial(_together_worker, folder, names, self.members)
 
     def most_on_cpus(self) -> int:
         """Return one: its threads work on one program."""
@@ -210,7 +215,7 @@ def _worker(folder: Path, names: Sequence[str]) -> Works:
     return Worker(folder, names)
 
 
-def _together_worker(members: int, folder: Path, names: Sequence[str]) -> Works:
+def _together_worker(folder: Path, names: Sequence[str], members: int) -> Works:
     from regbench.sweeps.together import TogetherWorker
 
     return TogetherWorker(folder, names, members)
