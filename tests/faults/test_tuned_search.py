@@ -24,6 +24,8 @@ ASKED = [
 ]
 RUNS = 2 * (6 + 2 + 2)
 KILLS = 10
+# A run takes most of a second on the quickest machine, so that the moment of a kill falls into a run that is known.
+SLOW = ["+regularizer.slow._target_=tests.faults.probe.Slow", "+regularizer.slow.seconds=0.03"]
 
 
 def start(cwd: Path, jobs: int, *more: str) -> subprocess.Popen[str]:
@@ -52,53 +54,46 @@ def finished(cwd: Path) -> list[Path]:
     return [path for path in found if "report" not in path.parts]
 
 
-def kill_again_and_again(folder: Path, jobs: int) -> int:
-    """Start a search, kill a worker, then its parent, at random moments, and again; return how often it was done."""
+def kill_again_and_again(folder: Path, jobs: int) -> None:
+    """Start a search, kill a worker, then its parent, and again, at random moments between its first and last runs."""
     seed = int(os.environ.get("FAULTS_SEED", "0")) + jobs
     print(f"FAULTS_SEED={seed - jobs}")
     moments = random.Random(seed)
-    killed = 0
-    for _ in range(KILLS // 2):
-        process = start(folder, jobs)
-        for choose in (moments.choice, lambda _, parent=process.pid: parent):
-            before = len(finished(folder))
-            wait(lambda: process.poll() is not None or len(finished(folder)) > before, seconds=300)  # noqa: B023
-            time.sleep(moments.uniform(0, 1.5))
-            if process.poll() is None and (found := workers(process)):
-                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-                    os.kill(choose(found), signal.SIGKILL)
-                    killed += 1
+    for number in range(0, KILLS, 2):
+        process = start(folder, jobs, *SLOW)
+        for kill in (number, number + 1):
+            done = 1 + kill * (RUNS - 6) // KILLS
+            wait(lambda: len(finished(folder)) >= done and workers(process), process, seconds=300)  # noqa: B023
+            time.sleep(moments.uniform(0, 0.5))
+            os.kill(moments.choice(workers(process)) if kill == number else process.pid, signal.SIGKILL)
         finish(process, 600)  # with its orphans, which notice that it is gone
-    return killed
 
 
 def test_a_search_that_is_killed_ten_times_ends_as_one_that_was_not(tmp_path: Path, record_property: Any) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    status, _, told = finish(start(unbroken, 1), 600)
+    status, _, told = finish(start(unbroken, 1, *SLOW), 600)
     assert status == 0, told
-    killed = kill_again_and_again(broken, 1)
-    count(record_property, "processes of a search killed", killed)
-    assert killed >= KILLS - 2
-    status, _, told = finish(start(broken, 1), 600)
+    kill_again_and_again(broken, 1)
+    status, _, told = finish(start(broken, 1, *SLOW), 600)
     assert status == 0, told
     assert "Traceback" not in told
     assert whole(broken).model_dump() == whole(unbroken).model_dump()
     assert len(finished(broken)) == len(finished(unbroken)) == RUNS
+    count(record_property, "processes of a search killed", KILLS)
 
 
 def test_a_search_by_two_workers_that_is_killed_ten_times_loses_and_doubles_no_trial(
     tmp_path: Path, record_property: Any
 ) -> None:
-    killed = kill_again_and_again(tmp_path, 2)
-    count(record_property, "processes of a search killed", killed)
-    assert killed >= KILLS - 4  # two workers may be through before the last
-    status, _, told = finish(start(tmp_path, 2), 600)
+    kill_again_and_again(tmp_path, 2)
+    status, _, told = finish(start(tmp_path, 2, *SLOW), 600)
     assert status == 0, told
     settings = whole(tmp_path).settings
     assert [len(each.trials) for each in settings] == [6, 6]
     assert {trial.state for each in settings for trial in each.trials} == {"finished"}
     assert [len(each.finalists) for each in settings] == [2, 2]
     assert len(finished(tmp_path)) == RUNS
+    count(record_property, "processes of a search killed", KILLS)
 
 
 def test_two_commands_at_once_share_one_search(tmp_path: Path, record_property: Any) -> None:
