@@ -66,7 +66,8 @@ test: $(STAMP) ## run all tests but the long ones that break things (test-faults
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not faults and not engines'
 
 test-faults: $(STAMP) ## kill processes, fill disks and fuzz for minutes; FAULTS_SEED=… chooses other moments
-	$(BIN)/python -m pytest -n auto --dist worksteal -m faults tests/faults
+	@# By name backwards the longest come first, so that at the end no worker waits minutes for another one.
+	$(BIN)/python -m pytest -n auto --dist worksteal -m faults $$(ls -r tests/faults/test_*.py)
 
 engines: $(STAMP) ## install SLURM and Ray where they are missing
 	tests/engines/slurm-two-nodes.sh install

@@ -25,7 +25,7 @@ ASKED = [
 RUNS = 2 * (6 + 2 + 2)
 KILLS = 10
 # A run takes most of a second on the quickest machine, so that the moment of a kill falls into a run that is known.
-SLOW = ["+regularizer.slow._target_=tests.faults.probe.Slow", "+regularizer.slow.seconds=0.03"]
+SLOW = ["+regularizer.slow._target_=tests.faults.probe.Slow", "+regularizer.slow.seconds=0.03", "logger=none"]
 
 
 def start(cwd: Path, jobs: int, *more: str) -> subprocess.Popen[str]:
