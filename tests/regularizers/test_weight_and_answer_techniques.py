@@ -107,6 +107,21 @@ def test_max_norm_shortens_the_rows_that_are_too_long_and_those_alone() -> None:
     assert net[0].bias.tolist() == [100, 100]
 
 
+@pytest.mark.parametrize("bound", [0.3, 1.7, 3.0])
+def test_max_norm_is_pytorchs_own_to_the_last_bit(bound: float) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(400, 120), nn.Conv2d(6, 16, 5))
+    with torch.no_grad():
+        for layer, scale in zip(net, (0.15, 0.3), strict=True):
+            layer.weight.normal_(0, scale)
+        expected = [layer.weight.renorm(2, 0, bound) for layer in net]
+        before = [layer.weight.clone() for layer in net]
+        MaxNorm(bound).after_step(net)
+    for layer, theirs, old in zip(net, expected, before, strict=True):
+        assert torch.equal(layer.weight, theirs)
+        assert not torch.equal(layer.weight, old)
+
+
 def test_orthogonality_is_zero_for_orthogonal_weights_and_else_what_singular_values_say() -> None:
     torch.manual_seed(0)
     for shape in ((3, 5), (5, 3), (4, 4)):

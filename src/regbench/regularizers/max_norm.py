@@ -46,5 +46,6 @@ class MaxNorm(Regularizer):
         for each in net.parameters():
             if each.ndim >= 2:  # what Tensor.renorm_ computes, in operations that are vectorized over networks
                 lengths = torch.linalg.vector_norm(each, dim=tuple(range(1, each.ndim)), keepdim=True)
-                shortened = self.max_norm / (lengths + _BELOW_THE_BOUND)
+                bound = torch.full_like(lengths, self.max_norm)  # a number by a tensor would be rounded twice
+                shortened = bound / (lengths + _BELOW_THE_BOUND)
                 each.mul_(torch.where(lengths > self.max_norm, shortened, 1.0))
