@@ -127,11 +127,12 @@ def count_deaths(folder: Path) -> int:
 
 
 def forget_deaths(folder: Path) -> None:
-    """Count deaths from now on."""
+    """Count deaths from now on, but not where a process of another machine was just heard of, which may live."""
     if not is_held(folder):
         return
     lock = FileLock(folder / _LOCK)
-    with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+    with contextlib.suppress(Timeout, LockError), lock.acquire(timeout=0):
+        _refuse_fresh_stranger(folder)
         (folder / HOLDER).unlink(missing_ok=True)
 
 
