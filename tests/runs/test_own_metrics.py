@@ -256,6 +256,17 @@ def test_an_unknown_metric_and_two_of_one_name_are_refused(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"^metrics: expected one of auroc, brier, .*; received .f2.$"):
         train(*SMALL, "metrics=f2", folder=tmp_path / "run")
     (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics/micro.yaml").write_text("f1:\n  average: micro\n")
-    with pytest.raises(ValueError, match=r"^metrics\.f1: expected one option that defines it, received"):
-        train(*SMALL, "metrics=[f1,micro]", folder=tmp_path / "run", config_dir=tmp_path)
+    for text in ("f1:\n  average: micro\n", "# @package _global_\nmetrics:\n  f1:\n    average: micro\n"):
+        (tmp_path / "metrics/micro.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"^metrics\.f1: expected one option that defines it, received"):
+            train(*SMALL, "metrics=[f1,micro]", folder=tmp_path / "run", config_dir=tmp_path)
+
+
+def test_files_for_the_whole_configuration_that_define_different_names_are_no_blend(tmp_path: Path) -> None:
+    (tmp_path / "callbacks").mkdir()
+    callback = "{_target_: pytorch_lightning.callbacks.LambdaCallback}"
+    for name in ("early", "late"):
+        text = f"# @package _global_\ncallbacks:\n  {name}: {callback}\n"
+        (tmp_path / f"callbacks/own_{name}.yaml").write_text(text)
+    config = compose([*SMALL, "callbacks=[own_early,own_late]"], tmp_path)
+    assert list(config["callbacks"]) == ["early", "late"]

@@ -1,5 +1,6 @@
 """Composing one configuration from YAML groups and overrides."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ _PACKAGED = Path(__file__).parents[1] / "configs"  # in an installed wheel; a ch
 CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
 SINGLE_GROUPS = ("dataset", "model", "optimizer", "scheduler", "experiment", "seeds")
 LIST_GROUPS = ("regularizer", "callbacks", "metrics", "logger")
+
+_OF_THE_WHOLE = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)  # a file with keys of the whole configuration
 
 
 def compose_raw(overrides: Iterable[str] = (), name: str = "train") -> DictConfig:
@@ -115,7 +118,10 @@ def _names_in(option: str, config: DictConfig) -> list[str]:
     """Return the names that an option's file defines."""
     for folder in (CONFIGS, *_own_folders(config)):
         if (path := folder / f"{option}.yaml").is_file():
-            return [str(name) for name in OmegaConf.load(path) if name != "defaults"]
+            content: Any = OmegaConf.load(path)
+            if _OF_THE_WHOLE.search(path.read_text(encoding="utf-8")):
+                content = content.get(option.partition("/")[0]) or {}
+            return [str(name) for name in content if name != "defaults"]
     return []
 
 
