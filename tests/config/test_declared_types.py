@@ -23,6 +23,9 @@ _MOST = 2 * 8
 
 
 class Base:
+    @t.overload
+    def __init__(self, share: None, size: str): ...
+
     def __init__(self, share: Share, size: t.Annotated[int, Field(ge=-1, le=_MOST)], start: Tensor, end: "int"):
         pass
 

@@ -94,7 +94,7 @@ def _constructor(found: Definition | Installed | None) -> tuple[Module, ast.Func
     module, statement = read_module(found.module), statements_of(found)[-1]
     if not isinstance(statement, ast.ClassDef):
         return None
-    for each in statement.body:
+    for each in reversed(statement.body):  # the last one counts; those before may be its overloads
         if isinstance(each, ast.FunctionDef) and each.name == "__init__":
             return module, each
     if statement.decorator_list or not statement.bases:  # a decorator may write it, as that of dataclasses
