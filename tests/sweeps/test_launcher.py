@@ -61,25 +61,28 @@ def test_numbers_that_make_no_sense_are_refused_in_one_line(options: dict[str, A
         ResilientLauncher(**options)
 
 
-def test_workers_that_die_before_they_begin_end_the_sweep_also_after_others_that_began(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("killed", [True, False], ids=["killed before they begin", "ended with errors"])
+def test_workers_that_end_badly_three_times_in_a_row_end_the_sweep_also_after_accidents(
+    killed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers: list[bool] = []
 
     def pool(target: Any, arguments: Any, on_death: Any, places: Any) -> None:
         (*_, begun), *_ = arguments
-        for begins in (True, False, False, True, False, False, False, False):
-            if begins:
+        for is_accident in (True, False, False, True, False, False, False, False):
+            if is_accident or not killed:
                 begun.set()
-            answers.append(on_death(0))
+            answers.append(on_death(0, killed or is_accident))
 
     monkeypatch.setattr(launcher, "run_pool", pool)
     started = ResilientLauncher(n_jobs=1)
     started.config = OmegaConf.create({"trainer": {"accelerator": "cpu"}})
-    with pytest.raises(RuntimeError, match="the sweep's workers end before they have begun"):
+    with pytest.raises(RuntimeError, match="the workers end with errors, or before they have begun"):
         started.train_runs(Path("s"), ["run"])
     assert answers == [True] * 6
-    assert capsys.readouterr().err.count("a worker was killed") == 6
+    told = capsys.readouterr().err
+    assert told.count("a worker was killed: another one") == (6 if killed else 2)
+    assert told.count("a worker ended with an error: another one") == (0 if killed else 4)
 
 
 def note(place: Path, name: str) -> None:
@@ -89,8 +92,11 @@ def note(place: Path, name: str) -> None:
     raise SystemExit(MORE if len(list(place.iterdir())) == 1 else 0)
 
 
-def die(place: Path) -> None:
-    os.kill(os.getpid(), 9)
+def die(place: Path, how: int | str) -> None:
+    """End by a signal or with an exit status, or with a message and 1."""
+    if isinstance(how, int) and how < 0:
+        os.kill(os.getpid(), -how)
+    raise SystemExit(how)
 
 
 def test_a_worker_that_makes_room_is_followed_by_another_in_its_place(
@@ -98,20 +104,23 @@ def test_a_worker_that_makes_room_is_followed_by_another_in_its_place(
 ) -> None:
     monkeypatch.delenv("SEEN", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    run_pool(note, [(tmp_path, "first")], lambda number: False, [{"SEEN": "here"}])
+    run_pool(note, [(tmp_path, "first")], lambda number, killed: False, [{"SEEN": "here"}])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first 0 here 1", "first 1 here 1"]
     assert "SEEN" not in os.environ
 
 
-def test_a_worker_that_dies_is_followed_by_another_until_it_is_enough(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("how", "is_killed"), [(-9, True), (143, True), ("a message", False)])
+def test_a_worker_that_dies_is_followed_by_another_until_it_is_enough(
+    how: int | str, is_killed: bool, tmp_path: Path
+) -> None:
     deaths = []
 
-    def on_death(number: int) -> bool:
-        deaths.append(number)
+    def on_death(number: int, killed: bool) -> bool:
+        deaths.append((number, killed))
         if len(deaths) == 3:
             raise RuntimeError("enough")
         return True
 
     with pytest.raises(RuntimeError, match="enough"):
-        run_pool(die, [(tmp_path,)], on_death)
-    assert deaths == [0, 0, 0]
+        run_pool(die, [(tmp_path, how)], on_death)
+    assert deaths == [(0, is_killed)] * 3

@@ -108,6 +108,9 @@ class SearchWorker:
             print(error, file=sys.stderr, flush=True)
             time.sleep(HEARTBEAT)  # after some beats a holder on another machine is known to be dead
             return False
+        except Exception as error:
+            self._schedule.leave(job.name)
+            print(f"{job.title} failed: {describe_error(error)} (see {job.folder})", file=sys.stderr, flush=True)
         finally:
             job.claim.release()
         return True
@@ -125,12 +128,6 @@ def _train(schedule: Schedule, job: Job) -> None:
         state = "pruned"
     except DivergedError:
         state = "diverged"
-    except LockError:
-        raise
-    except Exception as error:
-        schedule.leave(job.name)
-        print(f"{job.title} failed: {describe_error(error)} (see {job.folder})", file=sys.stderr, flush=True)
-        return
     outcome = read_outcome(job.folder, monitor)
     if outcome.status == DIVERGED:
         state = "diverged"

@@ -27,8 +27,8 @@ from regbench.sweeps.pool import MORE, MOST_RUNS, run_pool, tell_of_death
 from regbench.sweeps.signals import watch_parent
 from regbench.training.interruption import Terminated, exit_status
 
-# So many workers in a row may die before they have begun with a run: more are no accident.
-_MOST_EARLY_DEATHS = 3
+# So many workers in a row may end with an error, or be killed before they have begun with a run: more are no accident.
+_MOST_FAILURES = 3
 
 
 class Works(Protocol):
@@ -125,16 +125,16 @@ class ResilientLauncher(PlannedLauncher):
         places = self._places(most)
         context = multiprocessing.get_context("spawn")
         begun = [context.Event() for _ in places]
-        early = 0
+        failures = 0
 
-        def on_death(number: int) -> bool:
-            nonlocal early
-            early = 0 if begun[number].is_set() else early + 1
+        def on_death(number: int, killed: bool) -> bool:
+            nonlocal failures
+            failures = 0 if killed and begun[number].is_set() else failures + 1
             begun[number].clear()
-            if early >= _MOST_EARLY_DEATHS:
-                raise RuntimeError("the sweep's workers end before they have begun; see their messages above")
+            if failures >= _MOST_FAILURES:
+                raise RuntimeError("the workers end with errors, or before they have begun; see their messages above")
             if goes_on():
-                tell_of_death()
+                tell_of_death(killed=killed)
                 return True
             return False
 

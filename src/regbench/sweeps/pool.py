@@ -14,13 +14,15 @@ MORE = 75  # a worker's exit status: it ends to make room for a new one, althoug
 # Each run leaves some megabytes behind, so a worker makes room for a new one after so many.
 MOST_RUNS = 60
 
+_BY_SIGNAL = 128  # exit statuses above are those of workers that recorded why they were told to stop
+
 Target = Callable[..., None]
 
 
 def run_pool(
     target: Target,
     arguments: Sequence[tuple[Any, ...]],
-    on_death: Callable[[int], bool],
+    on_death: Callable[[int, bool], bool],
     environments: Sequence[dict[str, str]] = (),
 ) -> None:
     """Run one process for each tuple of arguments until all have ended.
@@ -28,8 +30,8 @@ def run_pool(
     Args:
         target: What each runs; a function of a module. A process whose exit status is `MORE` is followed by a new one.
         arguments: Of each.
-        on_death: Called with a process's number when it was killed or ended with an error; whether another one takes
-            its place.
+        on_death: Called with a process's number when it ended badly, and whether it was killed or else ended with an
+            error; whether another one takes its place.
         environments: Variables for each, beside this process's own and one thread for libraries that count cores.
     """
     workers: dict[BaseProcess, int] = {}
@@ -48,7 +50,9 @@ def run_pool(
             for worker in [each for each in workers if not each.is_alive()]:
                 number = workers.pop(worker)
                 worker.join()
-                if worker.exitcode == MORE or (worker.exitcode != 0 and on_death(number)):
+                status = worker.exitcode or 0
+                was_killed = status < 0 or status > _BY_SIGNAL
+                if status == MORE or (status != 0 and on_death(number, was_killed)):
                     start(number)
     except Exception:
         for worker in workers:
@@ -56,9 +60,10 @@ def run_pool(
         raise
 
 
-def tell_of_death() -> None:
-    """Say that a worker was killed."""
-    print("a worker was killed: another one takes up its run", file=sys.stderr, flush=True)
+def tell_of_death(*, killed: bool) -> None:
+    """Say that a worker was killed, or that it ended with an error."""
+    what = "was killed" if killed else "ended with an error"
+    print(f"a worker {what}: another one takes up its run", file=sys.stderr, flush=True)
 
 
 def _one_thread() -> dict[str, str]:
