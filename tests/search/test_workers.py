@@ -1,5 +1,6 @@
 """A search's workers: on whatever launcher, and what becomes of a job that a worker cannot do."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def test_a_worker_elsewhere_makes_the_same_runs_whether_it_finds_a_compiler_or_n
             assert run_name(theirs.confirming_config({}, 0)) == run_name(ours.confirming_config({}, 0))
         folders.append(run_name(plan.settings[0].confirming_config({}, 0)))
     assert folders[0] != folders[1]
+    assert worker_arguments(plan, [*asked, "++compile=false"])[-1] == "++compile=false"
 
 
 def test_rays_workers_get_the_plan_itself(monkeypatch: pytest.MonkeyPatch, planned: Callable[[Any], Plan]) -> None:
@@ -156,6 +158,7 @@ def test_a_job_that_has_killed_two_workers_is_left_and_tried_by_the_next_call(
     assert job is not None
     job.folder.mkdir(parents=True)
     (job.folder / HOLDER).write_text("process 1 on elsewhere\ndeaths 1\n")
+    os.utime(job.folder / HOLDER, (0, 0))
     job.claim.release()
     searching = SearchWorker(plan)
     assert searching.work(wait=True)
@@ -166,6 +169,51 @@ def test_a_job_that_has_killed_two_workers_is_left_and_tried_by_the_next_call(
     assert SearchWorker(plan).work(wait=True)
     assert trainer.trained[job.folder] == 1
     assert schedule.left() == []
+
+
+def test_a_job_that_ends_with_an_error_wherever_it_comes_from_is_left_and_tried_by_the_next_call(
+    planned: Callable[[Any], Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned(Trainer(planted))
+    with monkeypatch.context() as patch:
+
+        def fail(*arguments: Any) -> None:
+            raise PermissionError("no space for the score")
+
+        patch.setattr(worker, "_tell", fail)
+        searching = SearchWorker(plan)
+        assert searching.work(wait=True)
+        assert searching.leaves_runs()
+    assert "none, trial 1 of 3 failed: " in (told := capsys.readouterr().err)
+    assert "no space for the score" in told
+    Schedule(plan).forget_left()
+    assert SearchWorker(plan).work(wait=True)
+    assert (Schedule(plan).left(), Schedule(plan).is_done()) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [*ASKED, "study=another"],
+            r"^outputs/sweeps/another: expected a search, whose worker this would be; received",
+        ),
+        ([*ASKED, "trials=9"], r"^trials: expected 3 of a worker, as the search has; received 9; leave out --worker$"),
+        ([*ASKED, "seeds=2"], r"^seeds: expected 1 of a worker, as the search has; received 2; leave out --worker$"),
+        ([*ASKED, "regularizer=l1"], r"^regularizer: expected settings of the search, none, dropout; received l1; "),
+        ([*ASKED, "bogus=1"], r"^bogus: no such key"),
+    ],
+)
+def test_a_worker_begins_no_search_and_adds_to_none(
+    arguments: list[str], message: str, planned: Callable[[Any], Plan]
+) -> None:
+    plan = planned(Trainer(planted))
+    keys = {each.partition("=")[0] for each in arguments[len(ASKED) :]}
+    asked = [each for each in ASKED if each.partition("=")[0] not in keys]
+    before = sorted(plan.folder.parent.rglob("*"))
+    with pytest.raises(ValueError, match=message):
+        tune(["--worker", *asked, *arguments[len(ASKED) :]])
+    assert sorted(plan.folder.parent.rglob("*")) == before
 
 
 def test_a_job_whose_holder_on_another_machine_was_just_heard_of_is_tried_later(

@@ -1,8 +1,9 @@
 """The `tune` command: search, confirm, report. Imports no torch; its workers do."""
 
+import contextlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -22,7 +23,7 @@ from regbench.storage.results import read_status
 from regbench.storage.schema import FINISHED
 from regbench.storage.study_folder import Plan as RunPlan
 from regbench.storage.study_folder import read_or_rebuild_plan, write_plan
-from regbench.storage.tuning import SettingRecord, Tuning, write_tuning
+from regbench.storage.tuning import SettingRecord, Tuning, read_tuning, write_tuning
 from regbench.training.interruption import Terminated, exit_status
 
 
@@ -37,11 +38,9 @@ def tune(arguments: Sequence[str]) -> int:
     """
     if arguments and arguments[0] == WORKER:
         return _work(arguments[1:])
-    try:
+    with _in_one_line(arguments):
         plan = make_plan(arguments)
         launcher = make_launcher(plan.base)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(describe_error(error, arguments, "tune")) from error
     schedule = Schedule(plan)
     schedule.forget_left()
     command = f"regbench tune {shlex.join(arguments)}"
@@ -90,11 +89,47 @@ def save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
 
 
 def _work(arguments: Sequence[str]) -> int:
-    """Be a worker of a search on this machine, in this process; return the exit status."""
+    """Be a worker of a search that has begun, in this process; return the exit status."""
+    with _in_one_line(arguments):
+        plan = make_plan(arguments)
+    _check_has_begun(plan)
+
     from regbench.search.worker import SearchWorker  # torch, in workers alone
     from regbench.sweeps.work import see_through
 
-    return see_through(SearchWorker(make_plan(arguments)), wait=True)
+    return see_through(SearchWorker(plan), wait=True)
+
+
+def _check_has_begun(plan: Plan) -> None:
+    """Refuse what a worker would add to a search that nobody asked for."""
+    begun = read_tuning(plan.folder)
+    if begun is None:
+        raise ValueError(
+            f"{plan.folder}: expected a search, whose worker this would be; received none; begin it without {WORKER}"
+        )
+    for key, asked, given in (
+        ("trials", plan.protocol.trials, begun.budget),
+        ("seeds", plan.protocol.seeds, begun.seeds),
+    ):
+        if asked > given:
+            raise ValueError(
+                f"{key}: expected {given} of a worker, as the search has; received {asked}; leave out {WORKER}"
+            )
+    known = [each.setting for each in begun.settings]
+    if unknown := [each.name for each in plan.settings if each.name not in known]:
+        raise ValueError(
+            f"regularizer: expected settings of the search, {', '.join(known)}; received {unknown[0]}; "
+            f"leave out {WORKER}"
+        )
+
+
+@contextlib.contextmanager
+def _in_one_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Tell in one line what is wrong with the overrides."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(describe_error(error, arguments, "tune")) from error
 
 
 def _report(folder: Path) -> None:

@@ -78,7 +78,7 @@ def run_workers(
         folder=plan.folder,
         make=partial(_worker, plan),
         arguments=worker_arguments(plan, command),
-        most=len(plan.settings) * max(protocol.trials, protocol.seeds),
+        most=len(plan.settings) * max(protocol.trials, protocol.finalists * protocol.finalist_seeds, _confirming(plan)),
         counts=partial(_counts, counted, schedule),
         is_done=schedule.is_done,
     )
@@ -94,7 +94,7 @@ def worker_arguments(plan: Plan, command: Sequence[str]) -> list[str]:
         command: The arguments of `regbench tune`.
     """
     compiled = plan.settings[0].confirming_config({}, 0)["compile"]
-    given = any(each.partition("=")[0] == "compile" for each in command)
+    given = any(each.lstrip("+").partition("=")[0] == "compile" for each in command)
     return ["tune", WORKER, *command, *([] if given else [f"compile={str(compiled).lower()}"])]
 
 
@@ -107,10 +107,15 @@ def _worker(plan: Plan) -> Works:
 def _counts(reader: TunedReader, schedule: Schedule) -> dict[str, int]:
     settings, protocol = reader.read(), schedule.plan.protocol
     done, failed = (sum(len(each.of(state)) for each in settings) for state in ("finished", "failed"))
-    confirming = protocol.seeds * (2 if protocol.defaults_too else 1)
-    planned = len(settings) * (protocol.trials + protocol.finalists * protocol.finalist_seeds + confirming)
+    each_has = protocol.trials + protocol.finalists * protocol.finalist_seeds + _confirming(schedule.plan)
+    planned = len(settings) * each_has
     # Where trials diverge there may be fewer finalists than planned.
     return {"done": done, "failed": failed, "left": 0 if schedule.is_done() else max(1, planned - done - failed)}
+
+
+def _confirming(plan: Plan) -> int:
+    """Return how many runs confirm a setting."""
+    return plan.protocol.seeds * (2 if plan.protocol.defaults_too else 1)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from regbench.training.interruption import Terminated, exit_status
 MOST_DEATHS = 2
 
 _LOOK_SECONDS = 1.0
+_TUNE = "regbench tune"
 
 
 def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> int:
@@ -49,8 +50,9 @@ def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> 
         OSError: The file cannot be read.
     """
     if (study / SEARCH / TUNING).exists():
-        command = read_plan(study / SWEEP).commands[-1].replace("regbench tune", "regbench tune --worker", 1)
-        raise ValueError(f"{study}: expected a planned sweep, received a search; one more worker of it is: {command}")
+        begun = [each for each in read_plan(study / SWEEP).commands if each.startswith(_TUNE)]
+        worker = begun[-1].replace(_TUNE, f"{_TUNE} --worker", 1) if begun else f"{_TUNE} --worker …"
+        raise ValueError(f"{study}: expected a planned sweep, received a search; one more worker of it is: {worker}")
     names = None if runs is None else runs.read_text(encoding="utf-8").split("\n")
     return see_through(Worker(study, names and [each for each in names if each]), wait=wait)
 
