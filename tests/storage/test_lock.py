@@ -32,9 +32,9 @@ a line that is no mount
 """
 
 
-def other_host(folder: Path, seconds: float) -> None:
+def other_host(folder: Path, seconds: float, more: str = "") -> None:
     """Leave what a holder on another machine leaves that was last heard of so long ago."""
-    (folder / ".holder").write_text("process 12 on elsewhere\n")
+    (folder / ".holder").write_text(f"process 12 on elsewhere\n{more}")
     then = time.time() - seconds
     os.utime(folder / ".holder", (then, then))
 
@@ -79,9 +79,14 @@ def test_deaths_are_forgotten_only_where_nobody_works(tmp_path: Path) -> None:
     with hold(tmp_path):
         forget_deaths(tmp_path)
         assert is_held(tmp_path)
-    other_host(tmp_path, 5)  # it may work on, where locks exclude no other machine
+    other_host(tmp_path, 5, "deaths 3\n")  # it may work on, where locks exclude no other machine
+    before = (tmp_path / ".holder").stat().st_mtime
+    assert count_deaths(tmp_path) == 4
     forget_deaths(tmp_path)
     assert count_deaths(tmp_path) == 1
+    assert (tmp_path / ".holder").stat().st_mtime == before
+    with pytest.raises(LockError), hold(tmp_path):
+        pass
     other_host(tmp_path, lock.SILENCE + 1)
     forget_deaths(tmp_path)
     assert count_deaths(tmp_path) == 0

@@ -1,6 +1,7 @@
 """Workers that share a study: each run once, whoever trains it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -134,6 +135,7 @@ def test_a_run_at_which_two_workers_died_is_left_to_the_next_call(
     folder = Path(STUDY, names[0])
     folder.mkdir(parents=True)
     (folder / ".holder").write_text("process 1 on nowhere\ndeaths 1\n")
+    os.utime(folder / ".holder", (0, 0))
     ended = work(STUDY)
     assert ended.status == 1
     assert f"{folder}: its worker was killed twice; left for the next call" in ended.err

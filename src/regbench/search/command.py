@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from regbench.config.errors import describe_error
 from regbench.config.identity import run_name
+from regbench.search.begun import check_has_begun, check_may_begin
 from regbench.search.confirming import set_aside
 from regbench.search.plan import Plan, make_plan
 from regbench.search.records import whole_record
@@ -23,7 +24,7 @@ from regbench.storage.results import read_status
 from regbench.storage.schema import FINISHED
 from regbench.storage.study_folder import Plan as RunPlan
 from regbench.storage.study_folder import read_or_rebuild_plan, write_plan
-from regbench.storage.tuning import SettingRecord, Tuning, read_tuning, write_tuning
+from regbench.storage.tuning import SettingRecord, Tuning, write_tuning
 from regbench.training.interruption import Terminated, exit_status
 
 
@@ -41,6 +42,7 @@ def tune(arguments: Sequence[str]) -> int:
     with _in_one_line(arguments):
         plan = make_plan(arguments)
         launcher = make_launcher(plan.base)
+    check_may_begin(plan)
     schedule = Schedule(plan)
     schedule.forget_left()
     command = f"regbench tune {shlex.join(arguments)}"
@@ -92,35 +94,12 @@ def _work(arguments: Sequence[str]) -> int:
     """Be a worker of a search that has begun, in this process; return the exit status."""
     with _in_one_line(arguments):
         plan = make_plan(arguments)
-    _check_has_begun(plan)
+    check_has_begun(plan)
 
     from regbench.search.worker import SearchWorker  # torch, in workers alone
     from regbench.sweeps.work import see_through
 
     return see_through(SearchWorker(plan), wait=True)
-
-
-def _check_has_begun(plan: Plan) -> None:
-    """Refuse what a worker would add to a search that nobody asked for."""
-    begun = read_tuning(plan.folder)
-    if begun is None:
-        raise ValueError(
-            f"{plan.folder}: expected a search, whose worker this would be; received none; begin it without {WORKER}"
-        )
-    for key, asked, given in (
-        ("trials", plan.protocol.trials, begun.budget),
-        ("seeds", plan.protocol.seeds, begun.seeds),
-    ):
-        if asked > given:
-            raise ValueError(
-                f"{key}: expected {given} of a worker, as the search has; received {asked}; leave out {WORKER}"
-            )
-    known = [each.setting for each in begun.settings]
-    if unknown := [each.name for each in plan.settings if each.name not in known]:
-        raise ValueError(
-            f"regularizer: expected settings of the search, {', '.join(known)}; received {unknown[0]}; "
-            f"leave out {WORKER}"
-        )
 
 
 @contextlib.contextmanager

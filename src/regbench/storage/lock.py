@@ -127,29 +127,40 @@ def count_deaths(folder: Path) -> int:
 
 
 def forget_deaths(folder: Path) -> None:
-    """Count deaths from now on, but not where a process of another machine was just heard of, which may live."""
+    """Count deaths from now on; a holder on another machine that was just heard of, and may live, stays the holder."""
     if not is_held(folder):
         return
     lock = FileLock(folder / _LOCK)
-    with contextlib.suppress(Timeout, LockError), lock.acquire(timeout=0):
-        _refuse_fresh_stranger(folder)
-        (folder / HOLDER).unlink(missing_ok=True)
+    with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+        if _silence_elsewhere(folder) is None:
+            (folder / HOLDER).unlink(missing_ok=True)
+            return
+        heard = (folder / HOLDER).stat()
+        write_text(folder / HOLDER, "".join(f"{each}\n" for each in _lines(folder) if not each.startswith(_DEATHS)))
+        os.utime(folder / HOLDER, ns=(heard.st_atime_ns, heard.st_mtime_ns))
 
 
 def _refuse_fresh_stranger(folder: Path) -> None:
     """Distrust a free lock beside a holder on another machine that has just been heard of."""
+    if (silent := _silence_elsewhere(folder)) is not None:
+        raise LockError(
+            f"{folder}: its lock is free, but {_holder(folder)} was heard of {silent:.0f} s ago; if that one was "
+            f"killed, call again in {SILENCE:.0f} s; if it works, locks exclude no other machine here: use a shared "
+            "file system on which they do, or one machine"
+        )
+
+
+def _silence_elsewhere(folder: Path) -> float | None:
+    """Return for how many seconds a holder on another machine has been silent; `None` if none is or it counts as dead.
+
+    Asked by who has the lock.
+    """
     holder = folder / HOLDER
-    name = _holder(folder)
-    if not holder.exists() or name.endswith(f" on {socket.gethostname()}"):
-        return
+    if not holder.exists() or _holder(folder).endswith(f" on {socket.gethostname()}"):
+        return None
     (folder / _LOCK).touch()  # so both times are the file system's own
     silent = (folder / _LOCK).stat().st_mtime - holder.stat().st_mtime
-    if silent < SILENCE:
-        raise LockError(
-            f"{folder}: its lock is free, but {name} was heard of {max(silent, 0):.0f} s ago; if that one was killed, "
-            f"call again in {SILENCE:.0f} s; if it works, locks exclude no other machine here: use a shared file "
-            "system on which they do, or one machine"
-        )
+    return max(silent, 0.0) if silent < SILENCE else None
 
 
 @contextlib.contextmanager

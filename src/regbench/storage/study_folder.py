@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from regbench.storage.files import read_bytes, write_json
 from regbench.storage.results import DamagedError, one_line, shortened
-from regbench.storage.schema import CONFIG, RESULTS, SWEEP, TUNING
+from regbench.storage.schema import CONFIG, RESULTS, SEARCH, SWEEP, TUNING
 
 _ALWAYS = ("commands", "runs")
 _LOCK = ".sweep.lock"
@@ -37,6 +37,11 @@ class Plan:
     stages: list[int] = field(default_factory=list)
     metric: str | None = None
     added: dict[str, int] = field(default_factory=dict)
+
+
+def is_search(folder: Path) -> bool:
+    """Tell whether a study's runs were chosen by a search."""
+    return (folder / SEARCH / TUNING).exists()
 
 
 def find_runs(root: Path) -> tuple[list[Path], list[Path]]:

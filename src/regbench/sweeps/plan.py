@@ -18,7 +18,7 @@ from regbench.runs.claiming import discard, finished_run, lacking_metrics, refus
 from regbench.storage.lock import forget_deaths
 from regbench.storage.results import is_finished
 from regbench.storage.schema import CONFIG, read_run_path
-from regbench.storage.study_folder import Plan, held_plan, read_or_rebuild_plan, write_plan
+from regbench.storage.study_folder import Plan, held_plan, is_search, read_or_rebuild_plan, write_plan
 from regbench.sweeps.design import Design, check_baseline, design_of
 from regbench.sweeps.first_checks import FirstChecks, given
 from regbench.sweeps.resolving import SEED, ResolvedRun, Resolver, write_runs
@@ -63,6 +63,11 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
         hydra.errors.HydraException: The overrides do not compose.
     """
     folder = Path(config.hydra.sweep.dir)
+    if is_search(folder):
+        raise ValueError(
+            f"study: expected a sweep's or a new one; {folder} holds a search of regbench tune, beside whose settings "
+            "others would be compared untuned; give another study=NAME"
+        )
     design = design_of(config, read_or_rebuild_plan(folder))
     resolver = Resolver(config, loader)
     without_seeds = settings(config, loader, seeded=False)

@@ -21,8 +21,8 @@ from regbench.runs.spec import RunSpec
 from regbench.storage.configs import StoredConfig, read_planned
 from regbench.storage.lock import HEARTBEAT, HeldError, LockError, count_deaths, is_locked
 from regbench.storage.results import DamagedError, is_finished
-from regbench.storage.schema import SEARCH, SWEEP, TUNING, read_run_path
-from regbench.storage.study_folder import read_plan
+from regbench.storage.schema import SWEEP, read_run_path
+from regbench.storage.study_folder import is_search, read_plan
 from regbench.sweeps.launcher import Works
 from regbench.sweeps.pool import MOST_RUNS
 from regbench.sweeps.progress import Progress
@@ -49,7 +49,7 @@ def work_alone(study: Path, runs: Path | None = None, *, wait: bool = False) -> 
         ValueError: There is no plan, a run is not in it, or the study's runs are not planned but searched.
         OSError: The file cannot be read.
     """
-    if (study / SEARCH / TUNING).exists():
+    if is_search(study):
         begun = [each for each in read_plan(study / SWEEP).commands if each.startswith(_TUNE)]
         worker = begun[-1].replace(_TUNE, f"{_TUNE} --worker", 1) if begun else f"{_TUNE} --worker …"
         raise ValueError(f"{study}: expected a planned sweep, received a search; one more worker of it is: {worker}")
