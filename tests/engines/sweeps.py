@@ -1,12 +1,12 @@
 """What a test sees of a sweep from outside: who is at its runs, what became of them, and every bit of the results."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from regbench.storage.tuning import read_tuning
 from tests.bits import final_bits
+from tests.faults.processes import held
 
 PACED = "+regularizer.paced._target_=tests.engines.paced.Paced"
 STUDY = "outputs/sweeps/s"
@@ -29,10 +29,14 @@ def tuned(study: Path) -> dict[str, Any]:
     return found.model_dump()
 
 
-def held(study: Path) -> list[int]:
-    """Return the processes that work on the study's runs."""
-    texts = [path.read_text() for path in study.rglob(".holder") if path.exists()]
-    return [int(number) for text in texts for number in re.findall(r"^process (\d+) on ", text)]
+def held_after_epochs(study: Path, epochs: int = 1) -> list[int]:
+    """Return the processes that work on the study's runs, once so many of these have ended an epoch."""
+    return held(study) if epochs_ended(study) >= epochs else []
+
+
+def both_held(study: Path) -> bool:
+    """Tell whether two nodes work on a run each, of which two have ended an epoch."""
+    return len(held_after_epochs(study, 2)) == 2
 
 
 def epochs_ended(study: Path) -> int:

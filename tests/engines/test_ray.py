@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,9 @@ import pytest
 
 from tests.engines.conftest import free_ports
 from tests.engines.paced import set_pace
-from tests.engines.sweeps import SEARCH, STUDY, epochs_ended, grid, held, outcomes, statuses, tuned
+from tests.engines.sweeps import SEARCH, STUDY, both_held, grid, held_after_epochs, outcomes, statuses, tuned
 from tests.faults.counts import count
-from tests.faults.processes import finish, train, wait
+from tests.faults.processes import finish, held, train, wait
 
 Begin = Callable[..., subprocess.Popen[str]]
 
@@ -81,7 +82,7 @@ class Nodes:
                 [*command, "--disable-usage-stats"], stdout=file, stderr=file, text=True, start_new_session=True
             )
         self.nodes.append(process)
-        wait(lambda: "Ray runtime started" in said.read_text(), process, seconds=120)
+        wait(lambda: "Ray runtime started" in said.read_text(), process)
 
     def kill(self, number: int) -> None:
         kill_session(self.nodes[number].pid)
@@ -115,7 +116,7 @@ def test_a_sweep_that_loses_a_node_ends_in_the_bits_of_an_unbroken_one(
     study, runs = tmp_path / "broken" / STUDY, grid("none,batchnorm", seeds=3, epochs=12)
     set_pace(tmp_path / "broken", 0.4)
     process = begin(tmp_path / "broken", *runs, "hydra/launcher=ray", f"hydra.launcher.address={nodes.address}")
-    wait(lambda: len(held(study)) == 2 and epochs_ended(study) == 2, process, seconds=90)
+    wait(lambda: both_held(study), process)
     nodes.kill(1)
     wait(lambda: sum(Path(f"/proc/{worker}").exists() for worker in held(study)) == 1, process)
     set_pace(tmp_path / "broken", 0)
@@ -140,8 +141,7 @@ def test_on_this_machine_a_killed_worker_costs_no_run_and_a_diverged_run_is_not_
     )
     set_pace(tmp_path, 0.4)
     process = begin(tmp_path, *runs, "hydra/launcher=ray")
-    wait(lambda: epochs_ended(study) >= 1 and held(study), process, seconds=90)
-    os.kill(held(study)[0], signal.SIGKILL)
+    os.kill(wait(lambda: held_after_epochs(study), process)[0], signal.SIGKILL)
     set_pace(tmp_path, 0)
     status, out, told = finish(process)
     assert status == 1, out + told
@@ -154,11 +154,11 @@ def test_a_search_by_rays_workers_ends_as_one_without_ray(
 ) -> None:
     study = tmp_path / STUDY
     process = begin(tmp_path, *SEARCH, "hydra/launcher=ray")
-    wait(lambda: epochs_ended(study) >= 1 and held(study), process, seconds=90)
-    os.kill(held(study)[0], signal.SIGKILL)
+    os.kill(wait(lambda: held_after_epochs(study), process)[0], signal.SIGKILL)
     status, out, told = finish(process)
     assert status == 0, out + told
     assert "12 done, 0 failed, 0 left" in out
+    assert re.search(rf"{STUDY}: worker \d was lost \(.+\); another one takes its place", told)
     assert tuned(study) == tuned(unbroken)
     assert outcomes(study) == outcomes(unbroken)
     count(record_property, "workers of Ray killed")
@@ -168,7 +168,7 @@ def test_ctrl_c_records_the_runs_that_are_under_way(tmp_path: Path, begin: Begin
     study, arguments = tmp_path / STUDY, [*grid("none", seeds=3), "hydra/launcher=ray"]
     set_pace(tmp_path, 0.4)
     process = begin(tmp_path, *arguments)
-    wait(lambda: len(held(study)) == 2 and epochs_ended(study) == 2, process, seconds=90)
+    wait(lambda: both_held(study), process)
     os.kill(process.pid, signal.SIGINT)
     status, out, told = finish(process)
     assert status == 130, out + told

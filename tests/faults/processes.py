@@ -2,19 +2,25 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.conftest import ROOT
 from tests.faults import probe
 from tests.faults.warm import WarmProcess
 
 Process = subprocess.Popen[str] | WarmProcess
+Waited = TypeVar("Waited")
+
+# No test takes so long: only what hangs does, also on a machine that is some times slower than others.
+END_SECONDS = 600.0
+WAIT_SECONDS = 300.0
 
 QUICK = ["dataset=digits", "dataset.train_size=200", "threads=1", "compile=false"]
 PROBE = "+regularizer.probe._target_=tests.faults.probe.Probe"
@@ -62,7 +68,7 @@ def quick(arguments: Sequence[str]) -> list[str]:
     return [*arguments, *(each for each in QUICK if each.split("=")[0] not in given)]
 
 
-def finish(process: Process, seconds: float = 180) -> tuple[int, str, str]:
+def finish(process: Process, seconds: float = END_SECONDS) -> tuple[int, str, str]:
     """Wait for the end; return the exit status and what was printed."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -101,15 +107,26 @@ def kill_at(cwd: Path, phase: str, number: int, *arguments: str) -> None:
     assert finish(process)[0] == -signal.SIGKILL
 
 
-def wait(until: Callable[[], object], process: Process | None = None, seconds: float = 240) -> None:
-    """Wait for something to come true while the process lives."""
+def wait(until: Callable[[], Waited], process: Process | None = None, seconds: float = WAIT_SECONDS) -> Waited:
+    """Wait for something to come true while the process lives; return it."""
     deadline = time.monotonic() + seconds
-    while not until():
+    while not (found := until()):
         if process is not None and process.poll() is not None:
             raise AssertionError(f"ended too early: {process.communicate()}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s in vain")
         time.sleep(0.01)
+    return found
+
+
+def held(study: Path) -> list[int]:
+    """Return the processes that work on a study's runs."""
+    found = []
+    for path in study.rglob(".holder"):
+        with contextlib.suppress(FileNotFoundError):  # its run ended meanwhile
+            if match := re.match(r"process (\d+) on ", path.read_text()):
+                found.append(int(match[1]))
+    return found
 
 
 def _start(cwd: Path, *arguments: str, **options: Any) -> Process:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.bits import final_bits
 from tests.faults.counts import count
-from tests.faults.processes import FOLDER, PROBE, finish, start, start_until, train, wait
+from tests.faults.processes import FOLDER, PROBE, finish, held, start, start_until, train, wait
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -27,13 +27,10 @@ def statuses(study: Path) -> list[str]:
     return sorted(json.loads(path.read_text())["status"] for path in study.rglob("results.json"))
 
 
-def held(study: Path) -> list[int]:
-    """The processes that work on the study's runs."""
-    found = []
-    for path in study.rglob(".holder"):
-        if match := re.match(r"process (\d+) on ", path.read_text()):
-            found.append(int(match[1]))
-    return found
+def both_held(study: Path) -> list[int]:
+    """The processes that work on two runs, once two have a checkpoint."""
+    workers = held(study)
+    return workers if len(workers) == 2 and len(list(study.rglob("last.ckpt"))) >= 2 else []
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +69,7 @@ def test_a_stopped_sweep_says_what_is_left_and_goes_on(
     study = tmp_path / "outputs/sweeps/s"
     arguments = [*SWEEP, *SLOW, "seed=range(5)"]
     process = start(tmp_path, *arguments)
-    wait(lambda: len(list(study.rglob("last.ckpt"))) >= 2 and len(held(study)) == 2, process)
-    workers = held(study)
+    workers = wait(lambda: both_held(study), process)
     (os.killpg if group else os.kill)(process.pid, number)
     status, out, told = finish(process)
     assert status == STOPS[number][0], told
@@ -149,8 +145,7 @@ def test_workers_that_have_no_run_yet_do_not_outlive_their_killed_parent(tmp_pat
 def test_a_killed_worker_costs_no_run(tmp_path: Path, record_property: Any) -> None:
     study = tmp_path / "outputs/sweeps/s"
     process = start(tmp_path, *SWEEP, *SLOW, "seed=range(6)")
-    wait(lambda: len(list(study.rglob("last.ckpt"))) >= 2 and len(held(study)) == 2, process)
-    os.kill(held(study)[0], signal.SIGKILL)
+    os.kill(wait(lambda: both_held(study), process)[0], signal.SIGKILL)
     status, out, told = finish(process)
     assert status == 0, told
     assert "a worker was killed: another one takes up its run" in told

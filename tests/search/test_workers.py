@@ -20,6 +20,7 @@ from regbench.sweeps.on_ray import RayLauncher
 from regbench.sweeps.slurm import SlurmLauncher
 from regbench.sweeps.work import work_alone
 from tests.search.synthetic import QUICK, Trainer, planted
+from tests.sweeps.ray_stand_in import Ray
 
 ASKED = [*QUICK, "regularizer=none,dropout", "trials=3", "finalists=1", "finalist_seeds=1", "seeds=1"]
 
@@ -102,42 +103,19 @@ def test_a_worker_elsewhere_makes_the_same_runs_whether_it_finds_a_compiler_or_n
 
 def test_rays_workers_get_the_plan_itself(monkeypatch: pytest.MonkeyPatch, planned: Callable[[Any], Plan]) -> None:
     made: list[Works] = []
-
-    class Remote:
-        """A cluster of three cores, whose tasks run where they are submitted."""
-
-        exceptions: Any = None
-
-        def cluster_resources(self) -> dict[str, float]:
-            return {"CPU": 3.0}
-
-        def remote(self, **options: Any) -> Callable[[Any], Any]:
-            def task_of(function: Any) -> Any:
-                def submit(place: str, make: Callable[[], Works]) -> object:
-                    made.append(make())
-                    function(place, lambda: made[-1])
-                    return len(made)
-
-                return type("Task", (), {"options": lambda self, name: self, "remote": staticmethod(submit)})()
-
-            return task_of
-
-        def wait(self, tasks: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
-            return tasks, []
-
-        def get(self, task: Any) -> None: ...
-
-        def shutdown(self) -> None: ...
-
-    monkeypatch.setattr("regbench.sweeps.on_ray._ray", Remote)
+    ray = Ray(cores=3)
+    monkeypatch.setattr("regbench.sweeps.on_ray._ray", lambda: ray)
     monkeypatch.setattr(RayLauncher, "_connect", lambda self, ray: None)
     plan = planned(trainer := Trainer(planted))
     launcher = make_launcher(make_plan([*ASKED, "hydra/launcher=ray"]).base)
     schedule = Schedule(plan)
     counts: dict[str, int] = {"done": 0}
-    launcher.search(
-        Search(plan.folder, lambda: SearchWorker(plan), [], 2, lambda: counts, schedule.is_done),
-    )
+
+    def make() -> Works:
+        made.append(SearchWorker(plan))
+        return made[-1]
+
+    launcher.search(Search(plan.folder, make, [], 2, lambda: counts, schedule.is_done))
     assert len(made) == 2  # no more than can have something to do
     assert schedule.is_done()
     assert set(trainer.trained.values()) == {1}

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from regbench.config.composing import CONFIGS
+from regbench.search.plan import make_plan
+from regbench.search.workers import make_launcher
+from regbench.sweeps.launcher import Search
 from regbench.sweeps.slurm_script import script
 from tests.commands import ROOT, Command, Ended
 from tests.faults.processes import wait
@@ -129,6 +132,35 @@ def test_a_waiting_command_shows_the_tasks_and_the_log_of_an_array_that_got_nowh
         "squeue: Unable to contact slurm controller; asked again",
         "job 7 ended with 3 runs left; outputs/sweeps/s/slurm/7_0.log ends in: module: command not found",
     ]
+
+
+def search_of(counts: Sequence[dict[str, int]]) -> None:
+    """Search by SLURM's launcher; how far the search is, is as given at each look."""
+    asked = ["study=s", "regularizer=none", "trials=1", "dataset=digits", "compile=false", *SWEEP[-2:]]
+    looks = iter(counts)
+    make_launcher(make_plan(asked).base).search(
+        Search(Path("s"), NotImplemented, ["tune"], 1, lambda: next(looks), lambda: not counts)
+    )
+
+
+def test_the_last_line_of_a_waiting_command_says_how_far_the_array_came(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.let("squeue", "[ $(grep -c squeue calls) -gt 1 ] || echo 7 RUNNING None")
+    search_of([{"done": 0, "left": 2}, {"done": 2, "left": 0}])
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "0 done, 2 left | job 7: 1 running",
+        "2 done, 0 left | job 7: ended",
+    ]
+
+
+def test_for_a_finished_search_slurm_is_asked_nothing(cluster: Cluster) -> None:
+    cluster.let("squeue", "exit 1")
+    search_of([])
+    Path("s/slurm").mkdir(parents=True)
+    Path("s/slurm/1.job").write_text("7\n")
+    search_of([])
+    assert not Path("calls").exists()
 
 
 @pytest.mark.parametrize(

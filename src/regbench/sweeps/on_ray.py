@@ -3,12 +3,13 @@
 Imports no torch, and Ray where it is asked for alone.
 """
 
+import contextlib
 import importlib
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,9 +23,9 @@ from regbench.storage.results import read_results
 from regbench.storage.schema import FINISHED, INTERRUPTED
 from regbench.sweeps.cluster_launcher import ClusterLauncher
 from regbench.sweeps.launcher import Search, Works
+from regbench.sweeps.pool import MOST_RUNS
 from regbench.sweeps.progress import Progress
-from regbench.sweeps.signals import RECORDING_SECONDS
-from regbench.training.interruption import Terminated
+from regbench.sweeps.ray_tasks import Failure, Searchers, see_through
 
 # An experiment reports to nobody, and a run without a GPU keeps the variables that it was given.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -41,7 +42,7 @@ class Options:
         address: Of a running cluster, as `ray.init` takes it; None starts a cluster of this machine and ends it.
         cpus_per_run: What a run occupies of its node. Likewise the next.
         gpus_per_run: A share of one, such as 0.25, lets several runs use it.
-        max_retries: How often a run is taken up again.
+        max_retries: How often a sweep's run is taken up again.
     """
 
     address: str | None
@@ -78,14 +79,22 @@ class RayLauncher(ClusterLauncher[Options]):
             KeyboardInterrupt: The user pressed Ctrl-C; the runs under way are recorded as interrupted.
             regbench.training.interruption.Terminated: Likewise by SIGTERM.
         """
-
-        def submit(ray: Any) -> dict[Any, str]:
-            task = self._task(ray, train_run)
-            # A relative path means the same on each node once the task is in the caller's working folder.
-            return {task.options(name=name).remote(str(Path.cwd()), str(folder), name): name for name in names}
-
         progress = Progress(folder)
-        self._see_through(submit, folder, lambda name: _tell(folder, name, progress))
+
+        def tell(name: str, ended: Any) -> bool:
+            _tell(folder, name, ended, progress)
+            return False
+
+        with self._cluster() as ray:
+            # A process that has used one GPU cannot change to another one, so none trains two runs.
+            calls = 1 if self.options.gpus_per_run else MOST_RUNS
+            task = self._task(ray, train_run, max_calls=calls, max_retries=self.options.max_retries)
+
+            def submit(name: str) -> Any:
+                # A relative path means the same on each node once the task is in the caller's working folder.
+                return task.options(name=name).remote(str(Path.cwd()), str(folder), name)
+
+            see_through(ray, names, submit, tell)
 
     def search(self, search: Search) -> None:
         """Let as many workers search as the cluster has room for, each of them a task of Ray.
@@ -93,49 +102,29 @@ class RayLauncher(ClusterLauncher[Options]):
         Raises:
             What `train_runs` does.
         """
-        said = ""
+        with self._cluster() as ray:
+            # Who follows a worker is for `Searchers` to decide, and has a process of its own.
+            task = self._task(ray, work_at, max_calls=1, max_retries=0)
+            numbers = [str(number) for number in range(min(search.most, self._room(ray)))]
+            with Searchers(search, task) as workers:
+                see_through(ray, numbers, workers.submit, workers.is_followed, workers.tell_now_and_then)
 
-        def submit(ray: Any) -> dict[Any, str]:
-            task = self._task(ray, work_at)
-            numbers = range(min(search.most, self._room(ray)))
-            return {
-                task.options(name=f"worker{each}").remote(str(Path.cwd()), search.make): str(each) for each in numbers
-            }
-
-        def tell() -> None:
-            nonlocal said
-            line = ", ".join(f"{number} {what}" for what, number in search.counts().items())
-            if line != said:
-                print(line, flush=True)
-            said = line
-
-        self._see_through(submit, search.folder, lambda _: tell(), tell)
-
-    def _see_through(
-        self,
-        submit: Callable[[Any], dict[Any, str]],
-        folder: Path,
-        on_end: Callable[[str], None],
-        now_and_then: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Submit tasks, and wait for them."""
+    @contextlib.contextmanager
+    def _cluster(self) -> Iterator[Any]:
+        """Be connected to the cluster while the block lasts; gives Ray."""
         ray = _ray()
         self._connect(ray)
         try:
-            tasks = submit(ray)
-            try:
-                _await(ray, tasks, folder, on_end, now_and_then)
-            except (KeyboardInterrupt, Terminated):
-                _cancel(ray, tasks)
-                raise
+            yield ray
         finally:
             ray.shutdown()
 
-    def _task(self, ray: Any, function: Callable[..., None]) -> Any:
+    def _task(self, ray: Any, function: Callable[..., object], *, max_calls: int, max_retries: int) -> Any:
         return ray.remote(
             num_cpus=self.options.cpus_per_run,
             num_gpus=self.options.gpus_per_run,
-            max_retries=self.options.max_retries,
+            max_calls=max_calls,
+            max_retries=max_retries,
             retry_exceptions=False,
         )(function)
 
@@ -179,37 +168,29 @@ def train_run(place: str, study: str, name: str) -> None:
     Worker(Path(study), [name]).work()
 
 
-def work_at(place: str, make: Callable[[], Works]) -> None:
-    """Work in a worker of Ray until nothing is left to take.
+def work_at(place: str, make: Callable[[], Works], mark: str) -> bool:
+    """Work in a worker of Ray until nothing is left to take, or the process has trained enough; return which.
 
     Args:
         place: The folder where the command was called.
         make: Makes what works.
+        mark: A file from there, which says that the worker has begun.
+
+    Returns:
+        Whether nothing is left to take.
     """
     os.chdir(place)
-    make().work(wait=True)
+    worker = make()
+    Path(mark).parent.mkdir(exist_ok=True)
+    Path(mark).touch()
+    return worker.work(MOST_RUNS, wait=True)
 
 
-def _await(
-    ray: Any, runs: dict[Any, str], study: Path, on_end: Callable[[str], None], now_and_then: Callable[[], None]
-) -> None:
-    """Wait for all tasks, and tell of each that ends."""
-    waiting = list(runs)
-    while waiting:
-        ended, waiting = ray.wait(waiting, timeout=1.0)  # now and then Python must run, to see a signal
-        now_and_then()
-        for each in ended:
-            try:
-                ray.get(each)
-            except ray.exceptions.RayError as error:
-                why = " ".join(str(error).split("\n")[0].split())
-                print(f"{study / runs[each]}: left for the next call ({why})", file=sys.stderr, flush=True)
-            else:
-                on_end(runs[each])
-
-
-def _tell(study: Path, run: str, progress: Progress) -> None:
+def _tell(study: Path, run: str, ended: Any, progress: Progress) -> None:
     """Print how a run ended; its worker's own lines are in Ray's logs, on whatever node it was."""
+    if isinstance(ended, Failure):
+        print(f"{study / run}: left for the next call ({ended.reason})", file=sys.stderr, flush=True)
+        return
     results = read_results(study / run)
     if results is None or results.status == INTERRUPTED:
         return
@@ -219,13 +200,6 @@ def _tell(study: Path, run: str, progress: Progress) -> None:
     else:
         message = results.error or results.status
         print(display.failed_line(name, study / run, message, counts), file=sys.stderr, flush=True)
-
-
-def _cancel(ray: Any, runs: Any) -> None:
-    """Stop all tasks, and wait until those under way have recorded their runs."""
-    for each in runs:
-        ray.cancel(each)
-    ray.wait(list(runs), num_returns=len(runs), timeout=RECORDING_SECONDS)
 
 
 def _knock(address: str | None) -> None:

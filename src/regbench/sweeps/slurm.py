@@ -75,6 +75,8 @@ class SlurmLauncher(ClusterLauncher[Options]):
         Raises:
             What `train_runs` does.
         """
+        if search.is_done():
+            return
         folder = search.folder
         known = [path.read_text().strip() for path in (folder / FOLDER).glob("*.job")]
         arrays = list(dict.fromkeys(task.job for task in slurm.tasks(_job_name(folder), known))) if known else []
@@ -84,7 +86,7 @@ class SlurmLauncher(ClusterLauncher[Options]):
         def submit() -> str:
             return self._submit(folder, _new_stem(folder), search.arguments, search.most, "the search")
 
-        self._see_through(folder, arrays, None if arrays or search.is_done() else submit, lambda: search.counts)
+        self._see_through(folder, arrays, None if arrays else submit, lambda: search.counts)
 
     def _see_through(
         self, study: Path, arrays: list[str], submit: Callable[[], str] | None, begin: Callable[[], _Counts]
@@ -131,15 +133,14 @@ class SlurmLauncher(ClusterLauncher[Options]):
 
     def _follow(self, study: Path, jobs: Sequence[str], begin: Callable[[], _Counts]) -> None:
         """Print how far the study is, until its arrays have ended."""
-        said, count = None, begin()
+        said, counts, count = None, None, begin()
         while True:
             try:
                 tasks = slurm.tasks(_job_name(study), jobs)
                 if not tasks:
                     break
                 counts = count()
-                line = ", ".join(f"{number} {what}" for what, number in counts.items())
-                line += f" | job {', '.join(jobs)}: {slurm.states(tasks)}"
+                line = _line(counts, jobs, slurm.states(tasks))
                 if not counts["left"] and any(task.state == "PENDING" for task in tasks):
                     slurm.cancel(jobs, "--state=PENDING")  # They would start to find nothing to do.
             except slurm.SlurmError as error:
@@ -148,7 +149,10 @@ class SlurmLauncher(ClusterLauncher[Options]):
                 print(line, flush=True)
                 said = line
             time.sleep(self.options.check_seconds)
-        if jobs and (left := begin()()["left"]):
+        last = begin()()
+        if last != counts:
+            print(_line(last, jobs, "ended"), flush=True)
+        if left := last["left"]:
             print(f"job {', '.join(jobs)} ended with {_plural(left, 'run')} left{_last_words(study, jobs)}", flush=True)
 
     def _stop(self, study: Path, jobs: Sequence[str]) -> None:
@@ -180,6 +184,10 @@ def _under_way(study: Path) -> dict[str, set[str]]:
     runs = {job: known[job].read_text().splitlines() for job in going}
     failed = {name for names in runs.values() for name in names if read_status(study / name) in {FAILED, DIVERGED}}
     return {job: set(names) - failed for job, names in runs.items()}
+
+
+def _line(counts: dict[str, int], jobs: Iterable[str], what: str) -> str:
+    return f"{', '.join(f'{number} {state}' for state, number in counts.items())} | job {', '.join(jobs)}: {what}"
 
 
 def _new_stem(study: Path) -> Path:
