@@ -278,7 +278,7 @@ def test_a_choice_at_the_edge_of_its_range_is_named(monkeypatch: pytest.MonkeyPa
     _, tuning = search(monkeypatch, Trainer(planted), *arguments)
     (record,) = tuning.settings
     assert record.chosen is not None
-    from regbench.study.report.tuned_section import tuned_notices
+    from regbench.study.report.tuned_notices import tuned_notices
 
     nearer = record.model_copy(deep=True)
     assert nearer.chosen is not None

@@ -176,9 +176,9 @@ def test_a_job_that_ends_with_an_error_wherever_it_comes_from_is_left_and_tried_
             [*ASKED, "study=another"],
             r"^outputs/sweeps/another: expected a search, whose worker this would be; received",
         ),
-        ([*ASKED, "trials=9"], r"^trials: expected 3 as the search has, or fewer; received 9; leave out --worker$"),
-        ([*ASKED, "seeds=2"], r"^seeds: expected 1 as the search has, or fewer; received 2; leave out --worker$"),
-        ([*ASKED, "regularizer=l1"], r"^regularizer: expected settings of the search, none, dropout; received l1; "),
+        ([*ASKED, "trials=9"], r"^trials: expected 3 of a worker, as the search has; received 9$"),
+        ([*ASKED, "seeds=2"], r"^seeds: expected 1 of a worker, as the search has; received 2$"),
+        ([*ASKED, "regularizer=l1"], r"^regularizer: expected the search's settings, dropout, none; received l1; give"),
         ([*ASKED, "bogus=1"], r"^bogus: no such key"),
     ],
 )

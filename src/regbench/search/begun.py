@@ -1,20 +1,25 @@
 """Whether a search has begun in a study's folder, and whether one may. Imports no torch."""
 
-from regbench.search.journal import JOURNAL
+from collections.abc import Iterator
+from pathlib import Path
+
 from regbench.search.plan import Plan
-from regbench.storage.schema import SEARCH, SWEEP
+from regbench.storage.results import DamagedError
+from regbench.storage.schema import JOURNAL, SEARCH, SWEEP
 from regbench.storage.study_folder import find_runs
-from regbench.storage.tuning import read_tuning
+from regbench.storage.tuning import Tuning, read_tuning
 
 
 def check_may_begin(plan: Plan) -> None:
-    """Refuse a folder with runs that no search has chosen: beside tuned settings they would be compared unfairly.
+    """Refuse what would be compared unfairly: runs that no search has chosen, and settings of other budgets.
 
     Raises:
-        ValueError: In one line that names the folder.
+        ValueError: In one line that names the folder or the key.
     """
     folder = plan.folder
     if (folder / SEARCH / JOURNAL).exists():
+        if (begun := _readable(folder)) is not None:
+            _check_asked(plan, begun)
         return
     if (folder / SWEEP).exists() or find_runs(folder)[0]:
         raise ValueError(
@@ -34,15 +39,37 @@ def check_has_begun(plan: Plan) -> None:
         raise ValueError(
             f"{plan.folder}: expected a search, whose worker this would be; received none; begin it without --worker"
         )
-    protocol = plan.protocol
-    for key, asked, given in (("trials", protocol.trials, begun.budget), ("seeds", protocol.seeds, begun.seeds)):
-        if asked > given:
-            raise ValueError(
-                f"{key}: expected {given} as the search has, or fewer; received {asked}; leave out --worker"
-            )
-    known = [each.setting for each in begun.settings]
-    if unknown := [each.name for each in plan.settings if each.name not in known]:
+    for key, asked, given in _numbers(plan, begun):
+        if asked != given:
+            raise ValueError(f"{key}: expected {given} of a worker, as the search has; received {asked}")
+    _check_settings(plan, begun)
+
+
+def _check_asked(plan: Plan, begun: Tuning) -> None:
+    for key, asked, given in _numbers(plan, begun):
+        if asked < given:
+            raise ValueError(f"{key}: expected {given}, as the search has, or more; received {asked}")
+    _check_settings(plan, begun)
+
+
+def _check_settings(plan: Plan, begun: Tuning) -> None:
+    known, asked = ({each.setting for each in begun.settings}, {each.name for each in plan.settings})
+    if known != asked:
         raise ValueError(
-            f"regularizer: expected settings of the search, {', '.join(known)}; received {unknown[0]}; "
-            "leave out --worker"
+            f"regularizer: expected the search's settings, {', '.join(sorted(known))}; received "
+            f"{', '.join(sorted(asked))}; give another study=NAME"
         )
+
+
+def _numbers(plan: Plan, begun: Tuning) -> Iterator[tuple[str, int, int]]:
+    """Give how many trials and seeds are asked for, and how many the search has."""
+    yield "trials", plan.protocol.trials, begun.budget
+    yield "seeds", plan.protocol.seeds, begun.seeds
+
+
+def _readable(folder: Path) -> Tuning | None:
+    """Return what is recorded of a search; `None` where that is damaged, and will be written again."""
+    try:
+        return read_tuning(folder)
+    except DamagedError:
+        return None

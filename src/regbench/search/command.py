@@ -20,10 +20,10 @@ from regbench.search.plan import Plan, make_plan
 from regbench.search.records import whole_record
 from regbench.search.schedule import Schedule
 from regbench.search.workers import WORKER, make_launcher, run_workers
-from regbench.storage.results import read_status
+from regbench.storage.results import is_finished, read_status
 from regbench.storage.schema import FINISHED
 from regbench.storage.study_folder import Plan as RunPlan
-from regbench.storage.study_folder import read_or_rebuild_plan, write_plan
+from regbench.storage.study_folder import added_runs, read_or_rebuild_plan, write_plan
 from regbench.storage.tuning import SettingRecord, Tuning, write_tuning
 from regbench.training.interruption import Terminated, exit_status
 
@@ -84,8 +84,10 @@ def save(plan: Plan, schedule: Schedule, command: str) -> Tuning:
                 seed: run_name(setting.confirming_config(chosen.values, seed)) for seed in range(plan.protocol.seeds)
             }
             runs += list(named.values())
-    commands = [*read_or_rebuild_plan(plan.folder).commands, command]
-    write_plan(plan.folder, RunPlan(list(dict.fromkeys(commands)), runs))
+    before = read_or_rebuild_plan(plan.folder)
+    commands = list(dict.fromkeys([*before.commands, command]))
+    added = before.added | added_runs(before, runs, {each for each in before.runs if is_finished(plan.folder / each)})
+    write_plan(plan.folder, RunPlan(commands, runs, added={each: added[each] for each in runs if each in added}))
     set_aside(plan, tuning)
     return tuning
 

@@ -4,11 +4,9 @@ from pathlib import Path
 
 from regbench.config.identity import run_name
 from regbench.search.plan import Plan
-from regbench.storage.schema import SEARCH, read_run_path
+from regbench.storage.schema import read_run_path
 from regbench.storage.study_folder import find_runs
-from regbench.storage.tuning import Tuning
-
-EARLIER = f"{SEARCH}/earlier"
+from regbench.storage.tuning import EARLIER, Tuning
 
 
 def set_aside(plan: Plan, tuning: Tuning) -> list[Path]:

@@ -20,16 +20,14 @@ from optuna.trial import FrozenTrial, TrialState
 from regbench.config.fingerprint import counted_code
 from regbench.search.plan import Plan, Setting
 from regbench.storage.identity import identity
-from regbench.storage.schema import SEARCH
+from regbench.storage.schema import JOURNAL, SEARCH
 from regbench.study.flat_config import flatten
-
-JOURNAL = "journal.log"
 
 # Of the samplers. The same for all settings, so that they try the same rates as far as their spaces agree.
 _SAMPLER_SEED = 0
 _REDUCTION = 3
 _ASKED = "asked"
-_PLACE = ("dataset.split_seed", "dataset.root")
+_PLACE = "dataset.root"
 
 
 def open_journal(study: Path) -> JournalStorage:
@@ -171,12 +169,13 @@ def _check_lines(path: Path) -> None:
 
 
 def _asked(plan: Plan, setting: Setting) -> dict[str, Any]:
-    """Return what must stay the same from call to call, flat; budgets and seeds may grow."""
+    """Return what must stay the same from call to call, flat; trials and seeds may grow in number."""
     config = setting.confirming_config({}, 0)
-    kept = {key: value for key, value in flatten(identity(config)) if key not in setting.space and key not in _PLACE}
+    kept = {key: value for key, value in flatten(identity(config)) if key not in setting.space and key != _PLACE}
     space = {f"space.{key}": each.described() for key, each in setting.space.items()}
     code = {f"code of {name}": value for name, value in counted_code(config).items()}
-    asked = kept | space | code | {"sampler": plan.protocol.sampler, "pruning": plan.protocol.pruning}
+    protocol = {name: getattr(plan.protocol, name) for name in ("sampler", "pruning", "finalists", "finalist_seeds")}
+    asked = kept | space | code | protocol
     return json.loads(json.dumps(asked, default=str))  # type: ignore[no-any-return]  # as the journal gives it back
 
 

@@ -11,8 +11,9 @@ from regbench.search.choosing import choose, find_finalists
 from regbench.search.plan import Plan, Setting
 from regbench.search.scores import count_epochs, read_outcome
 from regbench.search.space import readable
-from regbench.storage.schema import DIVERGED
-from regbench.storage.tuning import FinalistRecord, SettingRecord, TrialRecord, Tuning
+from regbench.storage.schema import DIVERGED, read_run_path
+from regbench.storage.study_folder import find_runs
+from regbench.storage.tuning import TRIALS, FinalistRecord, SettingRecord, TrialRecord, Tuning
 
 # Fewer say nothing about which key matters.
 _LEAST_TRIALS = 8
@@ -20,7 +21,7 @@ _LEAST_TRIALS = 8
 
 def setting_record(plan: Plan, setting: Setting, study: optuna.Study) -> SettingRecord:
     """Return what is known of a setting's search, but for the importance of its keys and the epochs."""
-    trials = [_trial_record(each, setting) for each in study.get_trials(deepcopy=False)]
+    trials = [_trial_record(each, setting, plan.monitor) for each in study.get_trials(deepcopy=False)]
     record = SettingRecord(setting=setting.name, space=setting.space, default=setting.default, trials=trials)
     if len(trials) >= plan.protocol.trials and all(each.state != "open" for each in trials):
         record.finalists = [
@@ -51,22 +52,24 @@ def whole_record(plan: Plan, studies: dict[str, optuna.Study]) -> Tuning:
 def _whole_setting(plan: Plan, setting: Setting, study: optuna.Study) -> SettingRecord:
     record = setting_record(plan, setting, study)
     record.importance = _importance(study)
-    record.epochs = sum(each.epochs for each in record.trials)
-    by_number = {each.number: each for each in record.trials}
-    for finalist in record.finalists:
-        for seed in plan.search_seeds[1:]:
-            record.epochs += count_epochs(plan.trial_folder(setting, by_number[finalist.trial].values, seed))
+    for folder in find_runs(plan.folder / TRIALS)[0]:  # those of earlier finalists, too
+        place = read_run_path(folder)
+        if place is not None and place.setting == setting.name:
+            record.epochs += count_epochs(folder)
     return record
 
 
-def _trial_record(trial: FrozenTrial, setting: Setting) -> TrialRecord:
+def _trial_record(trial: FrozenTrial, setting: Setting, monitor: str) -> TrialRecord:
     told = trial.user_attrs
     closed = trial.state in {TrialState.COMPLETE, TrialState.PRUNED}
+    score = told["score"] if closed else None
+    if score is not None and monitor == "val/loss":  # one that ends far above counts no worse than one that diverged
+        score = min(score, setting.chance(monitor))
     return TrialRecord(
         number=trial.number,
         values=readable(trial.params, setting.space),
         state=told["state"] if closed else "open",
-        score=told["score"] if closed else None,
+        score=score,
         accuracy=told["accuracy"] if closed else None,
         epochs=told["epochs"] if closed else 0,
         folder=told["folder"] if closed else "",

@@ -60,15 +60,16 @@ class TunedReader:
         trials = [self._judged(each) for each in searching if each.label.startswith("trial")]
         finalists = [each for each in searching if not each.label.startswith("trial")]
         chosen = len(record.finalists) * (len(self._tuning.search_seeds) - 1) or None
+        closed = [each.folder for each in record.trials if each.state != "open"]
+        shared = len(closed) - len(set(closed))  # trials of the same values share a run
         parts = {
-            "trials": (trials, self._tuning.budget),
+            "trials": (trials, self._tuning.budget - shared),
             "finalists": (finalists, chosen),
             "confirmed": (confirming, self._tuning.seeds),
             **({"defaults": (defaults, self._tuning.seeds)} if (self._study / DEFAULTS).exists() else {}),
         }
-        counts = {
-            name: (sum(each.state == "finished" for each in runs), planned) for name, (runs, planned) in parts.items()
-        }
+        counts = {name: (_done(runs, planned), planned) for name, (runs, planned) in parts.items()}
+        counts["trials"] = counts["trials"][0] + shared, self._tuning.budget
         left = sum(_left(runs, planned) for runs, planned in parts.values())
         return SettingState(record.setting, counts, tuple(run for runs, _ in parts.values() for run in runs), left)
 
@@ -76,6 +77,11 @@ class TunedReader:
         """Return a trial as done that diverged, which is a score, or that the pruner stopped, which is no stop."""
         pruned = trial.state == "stopped" and trial.reason.startswith(PRUNED)
         return replace(trial, state="finished") if trial.diverged or pruned else trial
+
+
+def _done(runs: list[RunState], planned: int | None) -> int:
+    done = sum(each.state == "finished" for each in runs)
+    return done if planned is None else min(done, planned)  # runs of earlier finalists stay
 
 
 def _left(runs: list[RunState], planned: int | None) -> int:

@@ -27,7 +27,7 @@ PROVENANCE = "provenance.json"  # beside a report's tables
 SWEEP = "sweep.json"
 PLAN = "plan"
 SEARCH = "search"
-TUNING = "tuning.json"
+TUNING, JOURNAL = "tuning.json", "journal.log"
 
 Status = Literal["finished", "failed", "interrupted", "diverged"]
 FINISHED: Final = "finished"

@@ -3,7 +3,8 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from filelock import FileLock
 
 from regbench.storage.files import read_bytes, write_json
 from regbench.storage.results import DamagedError, one_line, shortened
-from regbench.storage.schema import CONFIG, RESULTS, SEARCH, SWEEP, TUNING
+from regbench.storage.schema import CONFIG, JOURNAL, RESULTS, SEARCH, SWEEP, TUNING, read_run_path
 
 _ALWAYS = ("commands", "runs")
 _LOCK = ".sweep.lock"
@@ -54,7 +55,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[Path]]:
         folders, files = _entries(place)
         if RESULTS in files or CONFIG in files:
             runs.append(place)
-        elif TUNING in files and place != os.fspath(root):
+        elif {TUNING, JOURNAL} & files and place != os.fspath(root):
             continue  # a search's own runs belong to no study
         else:
             inside = f"{place.rstrip('/')}/"
@@ -94,6 +95,20 @@ def read_or_rebuild_plan(folder: Path) -> Plan:
     except DamagedError:
         runs, _ = find_runs(folder)
         return Plan(runs=[run.relative_to(folder).as_posix() for run in runs])
+
+
+def added_runs(plan: Plan, names: Iterable[str], done: Collection[str]) -> dict[str, int]:
+    """Return the new runs of settings that have results to look at, and how many seeds these are of.
+
+    Args:
+        plan: As it was before.
+        names: What is asked for now.
+        done: Its finished runs.
+    """
+    finished = Counter(str(Path(name).parent) for name in plan.runs if name in done)
+    known = set(plan.runs)
+    new = [name for name in names if name not in known and read_run_path(Path(name))]
+    return {name: seeds for name in new if (seeds := finished[str(Path(name).parent)]) > 1}
 
 
 @contextlib.contextmanager

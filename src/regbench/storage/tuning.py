@@ -15,7 +15,7 @@ from regbench.storage.schema import SEARCH, TUNING
 
 # How the message of a trial begins that a pruner has stopped: no run to go on with.
 PRUNED = "pruned after epoch"
-TRIALS, DEFAULTS = f"{SEARCH}/trials", f"{SEARCH}/defaults"
+TRIALS, DEFAULTS, EARLIER = (f"{SEARCH}/{name}" for name in ("trials", "defaults", "earlier"))
 
 Value = bool | int | float | str
 
@@ -75,7 +75,10 @@ class Range(BaseModel):
         """Return the end of the range at which a value lies: within 2 % of it, on the scale that is searched."""
         if self.choices is not None or self.low is None or self.high is None or isinstance(value, (bool, str)):
             return None
-        low, high, place = (math.log(each) if self.log else each for each in (self.low, self.high, value))
+        top = self.high
+        if self.step is not None:  # the last value that is tried
+            top = self.low + self.step * math.floor((self.high - self.low) / self.step + 1e-9)
+        low, high, place = (math.log(each) if self.log else each for each in (self.low, top, value))
         share = (place - low) / (high - low)
         return "low" if share <= _EDGE else "high" if share >= 1 - _EDGE else None
 

@@ -155,6 +155,8 @@ def fixed_columns(runs: pd.DataFrame) -> list[str]:
         fixed.append(OTHER_CODE)
     if run_tables.DATA in runs:
         fixed.append(run_tables.DATA)
+    if run_tables.TUNED in runs and runs["study"].nunique() > 1:  # each search has chosen for its own study alone
+        fixed.append("study")
     return fixed
 
 
@@ -192,7 +194,7 @@ def _lone_difference(runs: pd.DataFrame, fixed: list[str]) -> str | None:
     """What to compare where there is but one setting: the first that differs; data sets and code are never compared."""
     if runs["label"].nunique() > 1:
         return None
-    kept = {"dataset", OTHER_CODE, run_tables.DATA}
+    kept = {"dataset", "study", OTHER_CODE, run_tables.DATA}
     return next((name for name in fixed if name not in kept and runs[name].nunique(dropna=False) > 1), None)
 
 

@@ -116,7 +116,7 @@ def _study(found: Found) -> Study:
         runs = drop_known_code(runs.drop(columns=[LOGITS, LABELS], errors="ignore"))
         if DATA not in runs or (runs.groupby("dataset")[DATA].nunique() < 2).all():
             runs = runs.drop(columns=DATA, errors="ignore")
-        runs["label"] = label_settings(runs)
+        runs["label"] = label_settings(runs, runs[run_tables.TUNED].notna() if run_tables.TUNED in runs else None)
         runs = drop_constant_values(runs, run_tables.searched_keys(runs))
     runs = runs.reindex(columns=run_tables.ordered(runs.columns, COLUMNS))
     labels = dict(zip(runs["config_hash"], runs["label"], strict=True))

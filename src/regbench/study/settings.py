@@ -31,17 +31,23 @@ NOT_COMPARED = {
 STRENGTHS = frozenset({"p", "coefficient"})
 
 
-def label_settings(runs: pd.DataFrame) -> pd.Series:
+def label_settings(runs: pd.DataFrame, tuned: "pd.Series[bool] | None" = None) -> pd.Series:
     """Name every run's setting: its techniques, and those of their parameters that differ within the study.
 
     A setting whose techniques are all switched off by their strength (`p=0`, `coefficient=0`, or every number zero) is
     the baseline and called `none`. Runs of one setting whose regularizers are of different code are told apart by it.
+
+    Args:
+        runs: As `Study.runs`, with all columns of the configuration.
+        tuned: Which runs' values a search has chosen: none of these, unless given.
     """
     labels = runs["setting"].astype(object).copy()
     for setting, rows in runs.groupby("setting"):
         techniques = [] if setting == NONE else str(setting).split("+")
         columns = parameter_columns(runs, techniques)
         off = _all_off(rows, techniques, columns)
+        if tuned is not None:  # a search that chose a strength of nothing has chosen other values beside it
+            off &= ~tuned[rows.index].to_numpy()
         labels[rows.index[off]] = NONE
         on = rows[~off]
         varied = [name for name in columns if on[name].nunique(dropna=False) > 1 and not _follows_dataset(on, name)]

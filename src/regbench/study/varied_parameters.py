@@ -20,7 +20,7 @@ from regbench.study.settings import (
 # More data is better and more epochs cost more, so there is nothing to pick.
 _NO_PICK = {"train_size", "epochs"}
 # These of the columns that a comparison keeps the same are names, not numbers.
-_NAMES = {"dataset", "model", "optimizer", "scheduler"}
+_NAMES = {"study", "dataset", "model", "optimizer", "scheduler"}
 _LOG_SPAN = 20
 
 

@@ -3,7 +3,6 @@
 import itertools
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from regbench.runs.claiming import discard, finished_run, lacking_metrics, refus
 from regbench.storage.lock import forget_deaths
 from regbench.storage.results import is_finished
 from regbench.storage.schema import CONFIG, read_run_path
-from regbench.storage.study_folder import Plan, held_plan, is_search, read_or_rebuild_plan, write_plan
+from regbench.storage.study_folder import Plan, added_runs, held_plan, is_search, read_or_rebuild_plan, write_plan
 from regbench.sweeps.design import Design, check_baseline, design_of
 from regbench.sweeps.first_checks import FirstChecks, given
 from regbench.sweeps.resolving import SEED, ResolvedRun, Resolver, write_runs
@@ -86,7 +85,7 @@ def plan_call(config: DictConfig, loader: ConfigLoader) -> Call:
     write_runs(folder, runs)
     with held_plan(folder) as plan:  # another call of the same sweep may have added to it meanwhile
         done = {name for name in {*plan.runs, *(each.name for each in runs)} if is_finished(folder / name)}
-        write_plan(folder, _grown(folder, plan, command, [each.name for each in runs], later, design, done))
+        write_plan(folder, _grown(plan, command, [each.name for each in runs], later, design, done))
     for each in [*runs, *later]:
         if each.spec.force:
             done.discard(each.name)
@@ -176,7 +175,6 @@ def _refuse_others(folder: Path, runs: Iterable[ResolvedRun]) -> None:
 
 
 def _grown(
-    folder: Path,
     plan: Plan,
     command: str,
     names: Sequence[str],
@@ -194,12 +192,4 @@ def _grown(
     )
     if design is not None:
         return replace(grown, stages=list(design.stages.sizes), metric=design.metric)
-    return grown if plan.stages else replace(grown, added={**plan.added, **_added(folder, plan, names, done)})
-
-
-def _added(folder: Path, plan: Plan, names: Iterable[str], done: set[str]) -> dict[str, int]:
-    """Return the new runs of settings that have results to look at, and how many seeds these are of."""
-    finished = Counter(str(Path(name).parent) for name in plan.runs if name in done)
-    known = set(plan.runs)
-    new = [name for name in names if name not in known and read_run_path(folder / name)]
-    return {name: seeds for name in new if (seeds := finished[str(Path(name).parent)]) > 1}
+    return grown if plan.stages else replace(grown, added={**plan.added, **added_runs(plan, names, done)})

@@ -39,7 +39,8 @@ from regbench.study.report.page import Block, Page, Section, Table, Verdicts, me
 from regbench.study.report.parameter_section import parameter_blocks
 from regbench.study.report.shown import FAMILIES, TABLE_ROWS, shown_settings
 from regbench.study.report.tables import write_tables
-from regbench.study.report.tuned_section import tuned_notices, tuned_sections
+from regbench.study.report.tuned_notices import certainty_notices, tuned_notices
+from regbench.study.report.tuned_section import tuned_sections
 from regbench.study.report.verdict_cards import SIGNS, glossary, verdict_group
 from regbench.study.results import Study
 from regbench.study.statistics import NOT_ACTING, Difference, compare
@@ -114,12 +115,13 @@ def write_report(
     codes = mixed_code(study)
     idle = _idle(study, differences)
     again = list(dict.fromkeys(filter(None, (looked_again(each.runs) for each in families))))
-    searched = tuned_notices(study.tuning)
+    unsure_search = certainty_notices(study, metric)
+    searched = [*unsure_search, *tuned_notices(study.tuning)]
     unsure = [*unverified_notice(study), *measured_notice(study)]
     notices = [*unfinished_notice(study), *unsure, *searched, *codes, *idle, *again]
     page = Page(study.name, _lead(study, families), notices, (), told, [each for each in sections if each])
     chosen = [f"Chosen on validation data: {each.badge.rstrip('.')}" for each in picks]
-    return write_page(page, out), Told(families, differences, [*codes, *chosen, *idle, *again])
+    return write_page(page, out), Told(families, differences, [*codes, *chosen, *idle, *unsure_search, *again])
 
 
 def judge_families(

@@ -67,23 +67,9 @@ def tuned_sections(study: Study, styles: Mapping[str, SettingStyle]) -> list[Sec
     return [Section("tuning", "The search", blocks=blocks)]
 
 
-def tuned_notices(tuning: Tuning | None) -> list[str]:
-    """Return what a reader of a tuned study must know: a search that is not whole, choices at the edge of a range."""
-    if tuning is None:
-        return []
-    lines = []
-    open_settings = [each.setting for each in tuning.settings if each.choice is None]
-    if open_settings:
-        lines.append(f"The search is not whole: nothing is chosen yet for {', '.join(open_settings)}.")
-    for record in tuning.settings:
-        for key, searched in record.space.items():
-            if record.chosen is None or (edge := searched.edge(value := record.chosen.values[key])) is None:
-                continue
-            lines.append(
-                f"{record.setting}: {key} = {_value(value)} lies at the {edge} end of its range "
-                f"({searched.described()}), so a wider one may do better."
-            )
-    return lines
+def value_text(value: object) -> str:
+    """Write a searched value for people."""
+    return formatting.MISSING if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _defaults(study: Study) -> Study | None:
@@ -106,7 +92,8 @@ def _curves(tuning: Tuning) -> dict[str, ExpectedBest]:
 
 def _budget_texts(tuning: Tuning) -> list[str]:
     trials = [trial for each in tuning.settings for trial in each.trials]
-    spent, all_spent = sum(each.epochs for each in trials), sum(each.epochs for each in tuning.settings)
+    by_run = {each.folder: each.epochs for each in trials}  # trials of the same values share one
+    spent, all_spent = sum(by_run.values()), sum(each.epochs for each in tuning.settings)
     pruned = sum(each.state == "pruned" for each in trials)
     most = len(tuning.settings) * tuning.budget * tuning.max_epochs
     sampler = {"tpe": "TPE", "quasi_random": "quasi-random"}.get(tuning.sampler, tuning.sampler)
@@ -147,19 +134,22 @@ def _choice_table(tuning: Tuning, styles: Mapping[str, SettingStyle]) -> Table:
         for key, searched in record.space.items():
             chosen = record.chosen.values[key] if record.chosen is not None else None
             edge = searched.edge(chosen) if chosen is not None else None
-            shown = formatting.MISSING if chosen is None else _value(chosen) + (f" (at the {edge} end)" if edge else "")
+            shown = value_text(chosen) + (f" (at the {edge} end)" if edge else "")
             importance = record.importance.get(key)
             rows.append(
                 [
                     setting_cell(record.setting, styles),
                     Cell(key),
                     Cell(searched.described()),
-                    Cell(_value(record.default.get(key))),
+                    Cell(value_text(record.default.get(key))),
                     Cell(shown, kind="few" if edge else ""),
                     Cell(formatting.MISSING if importance is None else f"{importance:.0%}", importance),
                 ]
             )
-    note = "Importance is the share of the trials' variance in validation score that a value explains (fANOVA)."
+    note = (
+        "Importance is how what single values explain of a forest fitted to the trials divides among them (fANOVA); "
+        "the shares of a setting come to 100 %, however little that is."
+    )
     return Table("What was searched and chosen", heads, rows, note)
 
 
@@ -241,7 +231,3 @@ def _sd_cell(sd: float, monitor: str) -> Cell:
 
 def _score(value: float, monitor: str) -> str:
     return f"{value:.2%}" if monitor == "val/acc" else f"{value:.4f}"
-
-
-def _value(value: object) -> str:
-    return formatting.MISSING if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
