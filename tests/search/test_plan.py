@@ -39,6 +39,19 @@ def test_a_given_key_is_not_searched_and_a_techniques_override_is_its_own() -> N
     assert plan.settings[1].confirming_config({}, 0)["regularizer"]["dropout"]["p"] == 0.3
 
 
+@pytest.mark.parametrize(
+    ("given", "searched"),
+    [
+        (["++optimizer.lr=3e-4"], ["regularizer.dropout.p"]),
+        (["regularizer.dropout={p: 0.3, layers: all}"], ["optimizer.lr"]),
+        (["++regularizer.dropout.p=0.3"], ["optimizer.lr"]),
+    ],
+)
+def test_a_key_is_given_in_whatever_way_an_override_is_written(given: list[str], searched: list[str]) -> None:
+    (setting,) = make_plan([*DIGITS, "regularizer=dropout", *given]).settings
+    assert list(setting.space) == searched
+
+
 def test_a_technique_of_ones_own_brings_its_space_from_its_own_folder(tmp_path: Path) -> None:
     node = "mine:\n  _target_: regbench.regularizers.dropout.Dropout\n  p: 0.2\n  layers: all\n"
     for place, text in (("regularizer", node), ("space/regularizer", "mine:\n  p: {low: 0.1, high: 0.3}\n")):

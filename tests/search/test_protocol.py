@@ -3,19 +3,24 @@
 import ast
 import functools
 import json
+import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 import regbench.search
 from regbench.runs.spec import RunSpec
 from regbench.search import worker
 from regbench.search.plan import FIRST_SEARCH_SEED, make_plan
+from regbench.search.records import setting_record
 from regbench.search.schedule import Schedule
+from regbench.search.states import TunedReader
 from regbench.storage.study_folder import find_runs, read_plan
-from regbench.storage.tuning import Tuning, read_tuning
+from regbench.storage.tuning import Range, Tuning, read_tuning
 from regbench.training.history import DivergedError
 from tests.search.synthetic import OPTIMUM, QUICK, Config, Trainer, planted, search
 
@@ -211,6 +216,41 @@ def test_runs_of_a_choice_that_no_longer_holds_are_set_aside_and_come_back(monke
     assert len(find_runs(folder / "search/earlier")[0]) == 2
 
 
+def test_seeds_that_are_added_after_a_look_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [each for each in SMALL if not each.startswith("seeds")]
+    search(monkeypatch, Trainer(planted), *asked, "seeds=2")
+    folder = Path("outputs/sweeps/s")
+    assert read_plan(folder / "sweep.json").added == {}
+    search(monkeypatch, Trainer(planted), *asked, "seeds=2")
+    assert read_plan(folder / "sweep.json").added == {}
+    search(monkeypatch, Trainer(planted), *asked, "seeds=3")
+    added = read_plan(folder / "sweep.json").added
+    assert {Path(name).name: seeds for name, seeds in added.items()} == {"seed2": 2}
+    assert len(added) == 2
+
+
+def test_trials_that_share_a_run_are_counted_once_in_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["optimizer.lr=1e-3", "regularizer=none,dropout", "trials=3", "finalists=1", "finalist_seeds=1", "seeds=1"]
+    trainer = Trainer(planted)
+    plan, tuning = search(monkeypatch, trainer, *asked, "defaults_too=false")
+    trained = Counter(each.parents[1].name for each in trainer.trained if "trials" in each.parts)
+    assert trained.total() == (1 + 1) + (3 + 1)  # none has nothing to search
+    assert [each.epochs for each in tuning.settings] == [2 * 4, 4 * 4]
+    (none, dropout) = TunedReader(plan.folder, tuning).read()
+    assert (none.counts["trials"], none.left) == ((3, 3), 0)
+    assert (dropout.counts["trials"], dropout.left) == ((3, 3), 0)
+
+
+def test_a_loss_above_chance_counts_as_one_that_diverged() -> None:
+    plan = make_plan([*QUICK, "regularizer=none", "monitor=val/loss"])
+    study = optuna.create_study(direction="minimize")
+    for loss in (0.4, 12_392.0):
+        told = {"state": "finished", "score": loss, "accuracy": 0.5, "epochs": 4, "folder": "search/trials/x"}
+        study.add_trial(optuna.trial.create_trial(value=loss, user_attrs=told))
+    record = setting_record(plan, plan.settings[0], study)
+    assert [trial.score for trial in record.trials] == [0.4, pytest.approx(math.log(10))]
+
+
 def planted_best(tuning: Tuning) -> float:
     return max(each.score or 0 for each in tuning.settings[0].trials)
 
@@ -288,6 +328,12 @@ def test_a_choice_at_the_edge_of_its_range_is_named(monkeypatch: pytest.MonkeyPa
         "none: optimizer.lr = 0.0201 lies at the low end of its range (0.02 to 0.2 (log)), "
         "so a wider one may do better."
     ]
+
+
+def test_the_last_step_of_a_range_is_its_edge() -> None:
+    steps = Range(low=0.0, high=1.0, step=0.3)
+    assert [steps.edge(value) for value in (0.0, 0.3, 0.6, 0.9)] == ["low", None, None, "high"]
+    assert Range(low=0.0, high=1.0, step=0.1).edge(0.9) is None
 
 
 def test_the_search_of_another_study_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """What a tuned study's report says, from a search without training."""
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from regbench.study import Study, load
 from regbench.study.comparisons import comparisons
 from regbench.study.expected_best import expected_best
 from regbench.study.report import write_report
+from regbench.study.report.tuned_notices import certainty_notices
 from regbench.study.statistics import compare
 from tests.search.synthetic import Config, Trainer, planted, search
 
@@ -85,6 +88,72 @@ def test_losses_are_compared_over_seeds_alone(study: Study) -> None:
     (family,) = comparisons(study)
     (found,) = compare(family, "test/loss")
     assert "search" not in found.sentence
+
+
+def notices(study: Study, metric: str = "test/acc") -> str:
+    return " ".join(certainty_notices(study, metric))
+
+
+def test_what_the_verdicts_do_not_count_is_said(study: Study, tmp_path: Path) -> None:
+    assert notices(study) == ""
+    assert "Verdicts on test/loss count the seeds alone" in notices(study, "test/loss")
+    assert study.tuning is not None
+    few = replace(study, tuning=study.tuning.model_copy(update={"budget": 1}))
+    assert notices(few).startswith("1 trial tells next to nothing of what another search would choose")
+    for number, left in enumerate(("sweep.json", "sweep.json search/journal.log search/trials")):
+        copied = tmp_path / f"copy{number}"
+        shutil.copytree(FOLDER / "digits-lenet5", copied / "digits-lenet5")
+        for name in left.split():
+            (copied / name).parent.mkdir(exist_ok=True)
+            (shutil.copytree if (FOLDER / name).is_dir() else shutil.copy)(FOLDER / name, copied / name)
+        lost = load(copied)
+        assert len(lost.runs) == len(study.runs)
+        assert "its search/tuning.json is not there: verdicts count the seeds alone" in notices(lost)
+
+
+def test_settings_of_two_searches_are_neither_averaged_nor_compared(
+    study: Study, tuned: tuple[Path, Tuning], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["regularizer=none,label_smoothing", "trials=6", "seeds=4", "sampler=quasi_random", "study=other"]
+    search(monkeypatch, Trainer(validation, validation), *arguments, "space.optimizer.lr.high=2e-4")
+    both = load(tuned[0] / FOLDER, "outputs/sweeps/other")
+    families = {family.where["study"]: family for family in comparisons(both)}
+    assert {name: each.labels for name, each in families.items()} == {
+        "s": ("none", "dropout"),
+        "other": ("none", "label_smoothing"),
+    }
+    (alone,) = compare(comparisons(study)[0])
+    (beside,) = compare(families["s"])
+    assert (beside.mean, beside.low, beside.high) == (alone.mean, alone.low, alone.high)
+    assert "settings of different searches are not compared" in notices(both)
+
+
+def test_a_setting_whose_search_chose_a_strength_of_nothing_is_not_the_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["regularizer=none,dropout", "trials=4", "seeds=3", "finalists=1", "defaults_too=false"]
+    ends = ["space.regularizer.dropout.p.low=0.0", "space.regularizer.dropout.p.high=0.9"]
+    steps = ["+space.regularizer.dropout.p.step=0.9", "sampler=quasi_random"]
+
+    def without(config: Config) -> float:
+        dropout = config["regularizer"].get("dropout")
+        return validation(config) - (0.3 if dropout and dropout["p"] else 0.0)
+
+    _, tuning = search(monkeypatch, Trainer(without, without), *arguments, *ends, *steps)
+    chosen = tuning.settings[1].chosen
+    assert chosen is not None
+    assert chosen.values["regularizer.dropout.p"] == 0
+    (family,) = comparisons(load("outputs/sweeps/s"))
+    assert family.labels == ("none", "dropout")
+
+
+def test_a_choice_that_changed_after_it_was_confirmed_is_told(study: Study, tmp_path: Path) -> None:
+    copied = shutil.copytree(FOLDER, tmp_path / "s")
+    place = next((copied / "digits-lenet5").iterdir())
+    shutil.copytree(place, copied / "search/earlier/digits-lenet5/none-123456")
+    assert "changed a choice after it was confirmed (4 runs in search/earlier)" in notices(load(copied))
 
 
 def test_the_page_tells_budgets_choices_gains_and_both_figures(
