@@ -55,8 +55,8 @@ def find_runs(root: Path) -> tuple[list[Path], list[Path]]:
         folders, files = _entries(place)
         if RESULTS in files or CONFIG in files:
             runs.append(place)
-        elif {TUNING, JOURNAL} & files and place != os.fspath(root):
-            continue  # a search's own runs belong to no study
+        elif _is_of_a_search(place, files) and place != os.fspath(root):
+            continue  # its own runs belong to no study
         else:
             inside = f"{place.rstrip('/')}/"
             sweeps += [inside + SWEEP] if SWEEP in files else []
@@ -130,6 +130,11 @@ def extend_plan(folder: Path, runs: Iterable[str]) -> None:
         time = (folder / SWEEP).stat().st_mtime_ns
         write_plan(folder, replace(plan, runs=list(dict.fromkeys([*plan.runs, *runs]))))
         os.utime(folder / SWEEP, ns=(time, time))
+
+
+def _is_of_a_search(place: str, files: set[str]) -> bool:
+    """Tell whether a folder is what a search keeps to itself, also where its `tuning.json` is lost."""
+    return TUNING in files or (JOURNAL in files and place.rpartition("/")[2] == SEARCH)
 
 
 def _entries(place: str) -> tuple[list[str], set[str]]:
