@@ -16,7 +16,7 @@ from regbench.config.composing import CONFIGS, check_choices, check_given_once, 
 from regbench.config.identity import run_name, setting_name
 from regbench.config.objects import check_call
 from regbench.search.choosing import chance
-from regbench.search.space import Space, read_space
+from regbench.search.space import Space, not_given, read_space
 from regbench.search.space_checks import check_spaces
 from regbench.storage.tuning import TRIALS, Value
 from regbench.sweeps.plan import grid
@@ -226,30 +226,10 @@ def _make_setting(lines: list[str], late: Sequence[Override], used: set[str], pl
     bare = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in (*_OWN, "hydra")])
     config = to_plain(bare, options)
     OmegaConf.update(bare, "compile", config["compile"])  # as found here, wherever a worker has no compiler
-    space = read_space(OmegaConf.to_container(composed.space, resolve=True), config)
     given = OverridesParser.create().parse_overrides([*lines, *own])
-    space = {key: each for key, each in space.items() if not any(_gives(override, key) for override in given)}
+    space = not_given(read_space(OmegaConf.to_container(composed.space, resolve=True), config), given)
     default = {key: _value_at(config, key) for key in space}
     return Setting(setting_name(config), space, (*changed, *threads), default, bare, options)
-
-
-def _gives(override: Override, key: str) -> bool:
-    """Tell whether an override gives the value of a key: as it is, or within a mapping."""
-    value: Any = {override.key_or_group: override.value()}
-    for part in _parts(key, override.key_or_group):
-        if not isinstance(value, dict):
-            return False
-        names = {str(name): each for name, each in value.items()}
-        if part not in names:
-            return False
-        value = names[part]
-    return True
-
-
-def _parts(key: str, first: str) -> list[str]:
-    """Return a key's parts, of which the first are an override's own key, if it begins so."""
-    inner = key.removeprefix(first)
-    return [first, *filter(None, inner.split("."))] if inner != key and inner[:1] in {"", "."} else key.split(".")
 
 
 def _threads(lines: Sequence[str]) -> list[str]:

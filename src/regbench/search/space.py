@@ -1,12 +1,14 @@
 """What is searched: ranges by key of a run's configuration, from the YAML that stands beside each technique."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import optuna
+from hydra.core.override_parser.types import Override
 from pydantic import ValidationError
 
 from regbench.storage.tuning import Range, Value
+from regbench.study.flat_config import flatten
 
 Space = dict[str, Range]
 
@@ -39,6 +41,16 @@ def read_ranges(node: Any) -> Space:
     if not isinstance(node, Mapping):
         raise ValueError(f"space: expected ranges by key, received {node!r}")
     return {key: _read_range(key, each) for key, each in sorted(_leaves(node, ""))}
+
+
+def not_given(space: Space, overrides: Iterable[Override]) -> Space:
+    """Return the ranges of those keys that no override gives a value, whether as they are or within a mapping."""
+    given: set[str] = set()
+    for each in overrides:
+        value = each.value()
+        given |= {key for key, _ in flatten(value, f"{each.key_or_group}.")} if isinstance(value, dict) else set()
+        given.add(each.key_or_group)
+    return {key: searched for key, searched in space.items() if key not in given}
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
